@@ -1,0 +1,45 @@
+# Every target installs what it needs: uv (from the package index, into .uv) and the locked environment (.venv).
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := $(UV) run --frozen --no-sync
+OUT ?= demo-out
+PYTEST ?=
+
+.PHONY: help demo test lint bench crds reference setup clean
+help:  ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.uv/bin/uv:
+	@$(PYTHON) -m venv .uv || { echo "python3 cannot make virtual environments: apt-get install python3-venv"; exit 1; }
+	.uv/bin/python -m pip install --quiet uv
+
+.venv/.synced: uv.lock pyproject.toml $(filter .uv/bin/uv,$(UV))
+	$(UV) sync --frozen --quiet --all-extras --no-extra torch
+	@touch $@
+
+setup: .venv/.synced  ## Install the locked environment into .venv
+
+demo: .venv/.synced  ## Four real commits: a dataset and a report in demo-out/, within three minutes
+	$(RUN) python examples/make_repositories.py examples/repositories
+	$(RUN) examples/demo.sh $(OUT)
+
+test: .venv/.synced lint  ## Lint, type-check and run every test
+	$(RUN) pytest --cov --cov-report=term:skip-covered $(PYTEST)
+
+lint: .venv/.synced  ## ruff, mypy --strict, import layers
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+bench: .venv/.synced  ## Print every figure beside its bound
+	@for program in tests/bench/*.py; do echo "== $$program"; $(RUN) python $$program || exit 1; done
+
+crds: .venv/.synced  ## Regenerate crds/
+	$(RUN) python -m isobench_operator.api.crds crds/
+
+reference: .venv/.synced  ## Regenerate docs/reference/
+	$(RUN) python -m isobench_operator.core.reference docs/reference/
+
+clean:  ## Remove what the targets made
+	rm -rf .venv .uv demo-out examples/repositories .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage

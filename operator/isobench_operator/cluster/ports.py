@@ -1,0 +1,72 @@
+"""What control needs of a cluster: the one Protocol behind which effects live (`kube.py` on a cluster, `embedded.py` on a laptop).
+
+Objects are plain dicts in the API server's JSON. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+Json = dict[str, Any]
+
+
+class Key(NamedTuple):
+    """The identity of a custom resource; also what the queue holds."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event on a custom resource: a Warning where a human must act, a Normal one at the end."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Children:
+    """What belongs to one custom resource: its Jobs, and the pods of those Jobs."""
+
+    jobs: tuple[Json, ...] = ()
+    pods: tuple[Json, ...] = ()
+
+
+class ClusterError(Exception):
+    """The cluster did not do what it was asked; trying again later is right."""
+
+
+class Rejected(ClusterError):  # noqa: N818 - named after the event, as the API server words it
+    """The cluster refused an object for good (admission, quota, validation); the message says why."""
+
+
+class Cluster(Protocol):
+    """Effects. Every method may raise ClusterError."""
+
+    async def get(self, key: Key) -> Json | None:
+        """Read a custom resource, or None where it is gone."""
+
+    async def list(self, kind: str, namespace: str | None = None) -> list[Json]:
+        """Every custom resource of a kind."""
+
+    async def children(self, owner: Json) -> Children:
+        """The Jobs and pods that carry the owner's UID in their labels."""
+
+    async def create(self, manifest: Json) -> None:
+        """Create a Job or ConfigMap; one of that name that is there already is success. Raises Rejected."""
+
+    async def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Delete an object and what it owns; one that is gone is success."""
+
+    async def suspend(self, job: Json, *, suspend: bool) -> None:
+        """Suspend or resume a Job."""
+
+    async def apply_status(self, key: Key, status: Json) -> None:
+        """Write the whole status of a custom resource."""
+
+    async def emit(self, key: Key, event: Event) -> None:
+        """Record an event."""

@@ -1,0 +1,249 @@
+"""What a measuring Job found: raw samples validated, every statistic recomputed, the verdict reached here and nowhere else.
+
+The worker's own word is taken for one thing alone: that it failed. Numbers come from rounds.jsonl, never from run.json.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from isobench_runner.contract import EXPLANATIONS, MeasureRequest, Reason, Report, StageError
+from isobench_runner.outcome import read_outcome, read_untrusted
+from isobench_runner.stats import words
+from isobench_runner.stats.rounds import parse_rounds
+from isobench_runner.stats.summary import Summary, summarise
+from isobench_runner.store import Store
+
+MAX_ROUNDS_BYTES = 64 << 20
+MAX_RUN_BYTES = 4 << 20
+FLAGS = (
+    "does_not_hit_change",
+    "low_share",
+    "deferred_work",
+    "lazy_result",
+    "patched_timer",
+    "clock_mismatch",
+    "shifted_work",
+    "state_between_calls",
+    "short_sample",
+    "memoised",
+    "heavy_tail",
+    "partly_skipped",
+    "floor_elsewhere",
+    "libraries_differ",
+    "target_mocked",
+    "cpu_path_taken",
+)
+"""The closed list of flags of a result."""
+FATAL = {
+    "deferred_work": Reason.DEFERRED_WORK,
+    "lazy_result": Reason.LAZY_RESULT,
+    "patched_timer": Reason.PATCHED_TIMER,
+}
+
+
+def decimal(value: float | None) -> str | None:
+    """A number as status carries it: four significant digits, no exponent."""
+    if value is None:
+        return None
+    places = 3 if value == 0 else min(9, max(0, 3 - math.floor(math.log10(abs(value)))))
+    return f"{value:.{places}f}"
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise StageError(Reason.RESULT_INVALID, f"run.json: {name} is not an object")
+    return value
+
+
+def _read_run(out: Path) -> dict[str, Any]:
+    content = read_untrusted(out / "run.json", MAX_RUN_BYTES)
+    if content is None:
+        raise StageError(Reason.RESULT_INVALID, "run.json is missing")
+    try:
+        return _object(json.loads(content, parse_constant=lambda name: name), "the document")
+    except (ValueError, RecursionError) as error:
+        raise StageError(Reason.RESULT_INVALID, f"run.json is not JSON: {error}") from error
+
+
+def _flags(run: dict[str, Any]) -> list[str]:
+    given = run.get("flags", [])
+    if not isinstance(given, list):
+        raise StageError(Reason.RESULT_INVALID, "run.json: flags is not a list")
+    unknown = [str(flag)[:40] for flag in given if flag not in FLAGS]
+    if unknown:
+        raise StageError(Reason.RESULT_INVALID, f"run.json: {unknown[0]!r} is no known flag")
+    return [flag for flag in FLAGS if flag in given]
+
+
+def _share(run: dict[str, Any]) -> float | None:
+    share = run.get("changed_share")
+    if share is None:
+        return None
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise StageError(Reason.RESULT_INVALID, f"run.json: changed_share {share!r} is not a number from 0 to 1")
+    return float(share)
+
+
+def _delta(request: MeasureRequest, node: str) -> tuple[float, bool]:
+    """The minimum effect as a fraction, and whether the noise floor comes from another node."""
+    requested = float(request.minimum_effect_percent) / 100
+    if request.floor_percent is None:
+        return requested, False
+    if request.floor_node != node:
+        return requested, True
+    return max(requested, float(request.floor_percent) / 100), False
+
+
+def _failure(
+    reason: Reason, tail: str, store: Store, run: dict[str, Any] | None = None, detail: dict[str, Any] | None = None
+) -> Report:
+    evidence: dict[str, Any] = {"v": 1, "reason": reason.value, "tail": tail, "detail": detail or {}}
+    for name in ("checks", "fingerprint", "plan", "changed_share"):
+        evidence[name] = (run or {}).get(name)
+    digest = store.put_json(
+        json.loads(json.dumps(evidence, default=str).replace("NaN", "null").replace("Infinity", "null"))
+    )
+    data: dict[str, Any] = {"evidence": digest, "node": os.environ.get("ISOBENCH_NODE", "")}
+    share = (run or {}).get("changed_share")
+    if reason is Reason.LOW_SHARE and isinstance(share, int | float):
+        data["changedShare"] = decimal(float(share))
+    return Report(reason=reason, data=data, tail=tail)
+
+
+def _unusable(
+    request: MeasureRequest, summary: Summary, run: dict[str, Any], flags: list[str]
+) -> tuple[Reason, str] | None:
+    """Why the samples are no result, if they are none."""
+    for flag in flags:
+        if flag in FATAL:
+            reason = FATAL[flag]
+            return reason, f"{EXPLANATIONS[reason].meaning} {EXPLANATIONS[reason].remedy}"
+    equivalence = _object(run.get("equivalence") or {}, "equivalence")
+    if equivalence.get("equal") is False:
+        return Reason.NOT_EQUIVALENT, str(equivalence.get("words", ""))
+    if summary.too_many_discarded:
+        total = summary.discarded + summary.judgement.rounds
+        return Reason.INCOMPARABLE, f"{summary.discarded} of {total} rounds had to be left out: the node is too busy"
+    interval = summary.judgement.interval
+    if request.role == "base" and interval is not None and summary.judgement.half_width is not None:
+        low, high = interval
+        if low > 1 or high < 1:
+            return (
+                Reason.INCOMPARABLE,
+                f"base beside itself came out as {summary.judgement.speedup:.3f}x [{low:.3f}, {high:.3f}]: the node is too noisy",
+            )
+    return None
+
+
+def conclude(request: MeasureRequest, root: Path, store: Store) -> Report:
+    """Validate, recompute, judge.
+
+    Raises:
+        StageError: ResultInvalid, where what the worker left cannot be believed.
+    """
+    out = root / "out"
+    outcome = read_outcome(out)
+    if outcome is None:
+        raise StageError(Reason.RESULT_INVALID, "the measuring container left no outcome.json")
+    if outcome.reason is not None:
+        run = _read_run(out) if (out / "run.json").exists() else None
+        return _failure(outcome.reason, outcome.tail, store, run, outcome.detail)
+    run = _read_run(out)
+    content = read_untrusted(out / "rounds.jsonl", MAX_ROUNDS_BYTES)
+    base, other = request.revisions[0].name, request.revisions[1].name
+    rounds, raw = parse_rounds(content or b"", base=base, other=other)
+    plan = _object(run.get("plan"), "plan")
+    loops = plan.get("loops", 1)
+    if not isinstance(loops, int) or isinstance(loops, bool) or not 1 <= loops <= 1 << 30:
+        raise StageError(Reason.RESULT_INVALID, f"run.json: plan.loops {loops!r} is not a count")
+    node = os.environ.get("ISOBENCH_NODE", "")
+    delta, elsewhere = _delta(request, node)
+    summary = summarise(rounds, loops=loops, delta=delta)
+    if summary is None:
+        return _failure(Reason.INCOMPARABLE, "not one round could be kept", store, run)
+    flags = _flags(run)
+    found = {"clock_mismatch": summary.clock_mismatch, "heavy_tail": summary.heavy_tail, "floor_elsewhere": elsewhere}
+    flags = [flag for flag in FLAGS if flag in flags or found.get(flag)]
+    unusable = _unusable(request, summary, run, flags)
+    if unusable is not None:
+        return _failure(*unusable, store, run)
+    result = _result(request, summary, run, raw, flags)
+    return Report(data=_data(request, summary, result, store.put_json(result), node))
+
+
+def _result(
+    request: MeasureRequest, summary: Summary, run: dict[str, Any], raw: list[dict[str, Any]], flags: list[str]
+) -> dict[str, Any]:
+    judgement = summary.judgement
+    base, other = request.revisions[0].name, request.revisions[1].name
+    fingerprint = {
+        **_object(run.get("fingerprint") or {}, "fingerprint"),
+        "isolation": os.environ.get("ISOBENCH_ISOLATION", "none"),
+    }
+    equivalence = _object(run.get("equivalence") or {}, "equivalence")
+    return {
+        "v": 1,
+        "role": request.role,
+        "revisions": [asdict(revision) for revision in request.revisions],
+        "verdict": judgement.verdict,
+        "flags": flags,
+        "statistics": {
+            "speedup": judgement.speedup,
+            "ci95": list(judgement.interval) if judgement.interval else None,
+            "ci_level": judgement.level,
+            "human_performance": summary.human_performance,
+            "rounds": judgement.rounds,
+            "discarded": summary.discarded,
+            "half_width_percent": summary.half_width_percent,
+            "cold_speedup": summary.cold_speedup,
+            "cpu_speedup": summary.cpu_speedup,
+            "rounds_needed": judgement.rounds_needed,
+            "minimum_effect_percent": request.minimum_effect_percent,
+            "delta_percent": summary.delta * 100,
+        },
+        "noise_floor_percent": summary.half_width_percent
+        if request.role == "base"
+        else request.floor_percent and float(request.floor_percent),
+        "equivalent": equivalence.get("equal") if isinstance(equivalence.get("equal"), bool) else None,
+        "granularity": str(_object(run.get("plan"), "plan").get("granularity", "function")),
+        "samples_ms": {base: summary.base_ms, other: summary.other_ms},
+        "rounds": raw,
+        "checks": _object(run.get("checks") or {}, "checks"),
+        "fingerprint": fingerprint,
+        "plan": run["plan"],
+        "changed_share": _share(run),
+        "words": words.describe(
+            summary, role=request.role, other=other, flags=flags, isolation=fingerprint["isolation"]
+        ),
+    }
+
+
+def _data(request: MeasureRequest, summary: Summary, result: dict[str, Any], digest: str, node: str) -> dict[str, Any]:
+    interval = summary.judgement.interval
+    gpu = result["fingerprint"].get("gpu")
+    data: dict[str, Any] = {
+        "result": digest,
+        "verdict": summary.judgement.verdict,
+        "speedup": decimal(summary.judgement.speedup),
+        "ci95": [decimal(interval[0]), decimal(interval[1])] if interval else None,
+        "humanPerformance": decimal(summary.human_performance),
+        "equivalent": result["equivalent"],
+        "coldSpeedup": decimal(summary.cold_speedup),
+        "cpuSpeedup": decimal(summary.cpu_speedup),
+        "changedShare": decimal(result["changed_share"]),
+        "flags": result["flags"],
+        "samples": len(summary.other_ms),
+        "medianMs": decimal(summary.other_median_ms),
+        "baseMedianMs": decimal(summary.base_median_ms),
+        "node": node,
+        "gpu": str(gpu.get("name"))[:64] if isinstance(gpu, dict) and gpu.get("name") else None,
+    }
+    if request.role == "base":
+        data["noiseFloorPercent"] = decimal(summary.half_width_percent)
+    return {name: value for name, value in data.items() if value is not None}
