@@ -48,7 +48,7 @@ class _LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            import difflib  # noqa: PLC0415 - only on the way out
+            import difflib
 
             near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
             error.message += f" Did you mean '{near[0]}'?" if near else ""

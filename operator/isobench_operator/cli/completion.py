@@ -16,7 +16,7 @@ def command(shell: str) -> None:
     zsh:   eval "$(isobench completion zsh)"
     fish:  isobench completion fish | source
     """
-    from isobench_operator.cli import cli  # noqa: PLC0415 - the group imports this module
+    from isobench_operator.cli import cli
 
     completion = get_completion_class(shell)
     if completion is None:
