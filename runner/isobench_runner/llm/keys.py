@@ -1,0 +1,66 @@
+"""Where keys come from and who may see them: the one place that reads a key.
+
+A process that holds a key is not dumpable: no core file, and no reading of its memory or environment by a process of the same user.
+A key is never part of a request, a report, a log line or an exception: `redact` takes it out of whatever an endpoint echoes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from isobench_runner.contract import Model
+
+from .answers import KeyMissing, name_of
+
+_PR_GET_DUMPABLE = 3
+_PR_SET_DUMPABLE = 4
+
+
+def _prctl(option: int, value: int = 0) -> int:
+    if sys.platform != "linux":
+        return -1
+    return int(ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0))
+
+
+@contextmanager
+def not_dumpable() -> Iterator[None]:
+    """Keep this process's memory from others while the block runs; elsewhere than on Linux a plain block."""
+    before = _prctl(_PR_GET_DUMPABLE)
+    _prctl(_PR_SET_DUMPABLE, 0)
+    try:
+        yield
+    finally:
+        if before == 1:
+            _prctl(_PR_SET_DUMPABLE, 1)
+
+
+def key_from_file(model: Model) -> str | None:
+    """The key that `model.key_file` holds, without the line end that editors leave behind.
+
+    Raises:
+        KeyMissing: the file is not there, cannot be read or is empty; says which.
+    """
+    if model.key_file is None:
+        return None
+    try:
+        key = Path(model.key_file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        what = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise KeyMissing(f"the key of {name_of(model)} cannot be read from {model.key_file}: {what}") from error
+    if not key:
+        raise KeyMissing(f"the key of {name_of(model)} in {model.key_file} is empty")
+    return key
+
+
+def redact(text: str, key: str | None) -> str:
+    """`text` without the key; endpoints like to echo it."""
+    return text if not key else text.replace(key, "[key]")
+
+
+def mask(key: str) -> str:
+    """What people are shown of a key: its length's order and last four characters of a long one."""
+    return f"…{key[-4:]}" if len(key) >= 16 else "…"
