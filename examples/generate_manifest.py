@@ -26,11 +26,11 @@ def model() -> dict[str, Any]:
         if os.environ.get("OPENAI_BASE_URL"):
             chosen["baseURL"] = os.environ["OPENAI_BASE_URL"]
         if os.environ.get("OPENAI_API_KEY"):
-            chosen["secretKeyRef"] = {"env": "OPENAI_API_KEY"}
+            chosen["env"] = "OPENAI_API_KEY"
         return chosen
     if os.environ.get("ANTHROPIC_API_KEY"):
         name = os.environ.get("ANTHROPIC_MODEL", DEFAULT_MODELS["anthropic"])
-        return {"provider": "anthropic", "model": name, "secretKeyRef": {"env": "ANTHROPIC_API_KEY"}}
+        return {"provider": "anthropic", "model": name, "env": "ANTHROPIC_API_KEY"}
     sys.exit("GENERATE=1 needs a model: set OPENAI_BASE_URL or OPENAI_API_KEY (and OPENAI_MODEL), or ANTHROPIC_API_KEY")
 
 

@@ -16,9 +16,8 @@ from isobench_operator.cli.folders import cache_folder
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(output: str) -> None:
     """Show settings with their source (keys masked), interpreters, the sandbox, GPUs and folders."""
-    from isobench_runner.interpreters import find_all
-
     from isobench_operator.cluster import sandbox
+    from isobench_runner.interpreters import find_all
     from isobench_runner.llm import settings
 
     rows = settings.resolve(settings.Flags(), environ=os.environ, dotenv=Path(".env")).explain()
