@@ -10,7 +10,7 @@ def setup(seed=0):
     tables = [
         f'[package-{i}]\nname = "name-{rng.randrange(10**6)}"\nversion = "{rng.randrange(20)}.{rng.randrange(20)}"\n'
         f"sizes = [{rng.randrange(99)}, {rng.randrange(99)}]\nuploaded = 2024-01-01T00:00:00Z\n"
-        for i in range(220)
+        for i in range(90)
     ]
     return {"document": "\n".join(tables)}
 

@@ -7,7 +7,7 @@ import sqlparse
 
 def setup(seed=0):
     rng = random.Random(seed)
-    conditions = " and ".join(f"column_{rng.randrange(1000)} = {rng.randrange(10**6)}" for _ in range(60))
+    conditions = " and ".join(f"column_{rng.randrange(1000)} = {rng.randrange(10**6)}" for _ in range(30))
     query = (
         "select a, b, sum(c) from t join (select * from u where x in (1, 2, 3)) v on t.i = v.i "
         f"where {conditions} group by a, b having sum(c) > 10 order by 1;"

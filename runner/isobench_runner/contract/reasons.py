@@ -38,6 +38,7 @@ class Reason(StrEnum):
     DIFF_TOO_LARGE = "DiffTooLarge"
     SUBMODULE_UNAVAILABLE = "SubmoduleUnavailable"
     STORE_UNAVAILABLE = "StoreUnavailable"
+    INDEX_UNREACHABLE = "IndexUnreachable"
     # Generation
     MODEL_UNAVAILABLE = "ModelUnavailable"
     MODEL_KEY_REJECTED = "ModelKeyRejected"
@@ -173,6 +174,11 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "fetch",
         "The artifact store did not answer or does not hold what status names.",
         "Check artifacts.url and its credentials; what was deleted is made again by a retry.",
+    ),
+    Reason.INDEX_UNREACHABLE: _backoff(
+        "fetch",
+        "The package index did not give the wheel of pip that every environment is seeded with.",
+        "Check the index that pip is configured for; without one, put the wheel into a folder named by PIP_FIND_LINKS.",
     ),
     Reason.MODEL_UNAVAILABLE: _backoff(
         "generate",

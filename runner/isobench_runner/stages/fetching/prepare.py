@@ -1,0 +1,175 @@
+"""fetch for a prepare Job: the revision's tree, how to build it, and on head's the inputs of everything that follows.
+
+The environment's key is known here, before anything is built; where an environment stands under it already, no tree is packed and the
+build only proves it again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isobench_runner import interpreters
+from isobench_runner.contract import Environment, PrepareRequest, environment_key
+from isobench_runner.git import Access, Mirror, Mirrors, archive_tree, check_out, read_commit, resolve_base
+from isobench_runner.git.checkout import python_blobs
+from isobench_runner.git.diff import shown
+from isobench_runner.harness_archive import build_archive
+from isobench_runner.store import write_atomic
+
+from .binds import Known, embedded, prefixes, read_known, write_binds, write_known
+from .index import seed_wheel, user_index
+from .inputs import assemble, given_extraction
+from .mounted import read_mounted, read_script, write_json
+
+TREE = "tree.tar"
+
+
+@dataclass(frozen=True)
+class Python:
+    """The interpreter as the key and the build need it.
+
+    Attributes:
+        identity: what goes into the key.
+        interpreter: None inside an image, where the build finds it.
+        inherited: `name==version` of what its site packages hold, where they are inherited.
+    """
+
+    identity: str
+    interpreter: interpreters.Interpreter | None = None
+    inherited: tuple[str, ...] = ()
+
+
+def resolve_python(environment: Environment) -> Python:
+    """Find the interpreter that this machine would build with.
+
+    Raises:
+        StageError: InterpreterNotFound.
+    """
+    if not embedded():
+        return Python(environment.python or "image")
+    inherit = environment.inherit == "interpreter"
+    found = interpreters.find(environment.python, inherit=inherit)
+    return Python(found.identity, found, interpreters.distributions(found) if inherit else ())
+
+
+def resolve_as_of(packages_as_of: str, head_date: str, today: dt.date) -> str:
+    """The date that goes into the key: head's committer date, today's, or the one that the spec names."""
+    return {"head": head_date, "today": today.isoformat()}.get(packages_as_of, packages_as_of)
+
+
+def resolve_sha(request: PrepareRequest, mirror: Mirror) -> str:
+    """The commit of the request's revision.
+
+    Raises:
+        StageError: CommitNotFound, NoParent, RepositoryUnreachable, AuthenticationFailed.
+    """
+    if request.role == "main":
+        return mirror.main(request.main)
+    head = mirror.commit(request.head)
+    return head if request.role == "head" else resolve_base(mirror, head, request.base)
+
+
+def _tree(mirror: Mirror, mirrors: Mirrors, sha: str, archive: Path) -> tuple[dict[str, str], list[str]]:
+    folder = Path(tempfile.mkdtemp(prefix="tree-"))
+    try:
+        checkout = check_out(mirror, mirrors, sha, folder / "tree")
+        archive_tree(checkout.folder, archive)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return {shown(path): blob for path, blob in checkout.blobs.items()}, checkout.notes
+
+
+def _inputs(request: PrepareRequest, mirror: Mirror, head: str) -> dict[str, Any]:
+    script = None
+    if request.script is not None:
+        script = read_script(read_mounted(request.script, "spec.test.script"), Path(request.script).name)
+    return assemble(
+        mirror,
+        repository=request.repository,
+        head=head,
+        base=resolve_base(mirror, head, request.base),
+        given=given_extraction(request.extraction, head),
+        script=script,
+    )
+
+
+def _hit(envs: Path, key: str) -> bool:
+    try:
+        ready = json.loads((envs / f"{key}.ready.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(ready, dict) and ready.get("key") == key and (envs / key).is_dir()
+
+
+def run(request: PrepareRequest, output: Path) -> None:
+    """Write what build reads into `output`.
+
+    Raises:
+        StageError: as its parts.
+    """
+    envs = Path(os.environ["ISOBENCH_ENVS"])
+    mirrors = Mirrors(Path(os.environ["ISOBENCH_MIRRORS"]))
+    environment = request.environment
+    python = resolve_python(environment)
+    with Access(request.repository_url, Path(request.credentials) if request.credentials else None) as access:
+        mirror = mirrors.of(request.repository_url, access)
+        sha = resolve_sha(request, mirror)
+        dated = sha if request.role == "main" else mirror.commit(request.head)
+        head_date = read_commit(mirror, dated).commit_date
+        inputs = _inputs(request, mirror, sha) if request.role == "head" else None
+        as_of = resolve_as_of(environment.packages_as_of, head_date, dt.datetime.now(dt.UTC).date())
+        key = environment_key(
+            request.repository, sha, environment, python=python.identity, as_of=as_of, inherited=python.inherited
+        )
+        known = read_known(envs, key)
+        hit = known is not None and _hit(envs, key)
+        if known is None or not hit:
+            blobs, notes = _tree(mirror, mirrors, sha, output / TREE)
+            known = Known(prefixes(python.interpreter), blobs or python_blobs(mirror, sha), tuple(notes))
+    index = user_index()
+    plan: dict[str, Any] = {
+        "v": 1,
+        "kind": "build",
+        "revision": request.role,
+        "sha": sha,
+        "head_date": head_date,
+        "tree_archive": TREE,
+        "env_dir": str(envs / key),
+        "key": key,
+        "interpreter": python.interpreter.executable if python.interpreter else None,
+        "python": environment.python,
+        "inherit": environment.inherit,
+        "setup": list(environment.setup),
+        "install": list(environment.install),
+        "test_requirements": list(environment.test_requirements),
+        "path": list(environment.path),
+        "package": environment.package,
+        "packages_as_of": environment.packages_as_of,
+        "index_url": index.url,
+        "ca_bundle": index.ca_bundle,
+        "timeout_seconds": environment.timeout_seconds,
+        "seed_wheels": [],
+        "blobs": known.blobs,
+        "hit": hit,
+    }
+    if not hit:
+        wheel = seed_wheel(mirrors.root, index)
+        write_atomic(output / wheel.name, wheel.read_bytes())
+        plan["seed_wheels"] = [wheel.name]
+    build_archive(output / "harness.pyz")
+    if inputs is not None:
+        inputs["notes"] = list(dict.fromkeys([*inputs["notes"], *known.notes]))
+        write_json(output / "inputs.json", inputs)
+    if embedded():
+        (envs / key).mkdir(mode=0o755, parents=True, exist_ok=True)
+        write_known(envs, key, known)
+        place = str(envs / key)
+        write_binds(output, read_only=[*known.prefixes, *([place] if hit else [])], writable=[] if hit else [place])
+    write_json(output / "plan.json", plan)
