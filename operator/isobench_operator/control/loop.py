@@ -1,0 +1,128 @@
+"""The loop: workers on the queue, and a slow sweep that finds what no event told of. Used by the command line and by the operator.
+
+Whoever watches a cluster only calls `enqueue`; nothing depends on how often, or on in which order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from isobench_operator.cluster.ports import Cluster, ClusterError, Key
+
+from .queue import WorkQueue
+from .reconciler import Pass, Reconciler
+
+logger = logging.getLogger(__name__)
+KINDS = ("Commit", "Dataset")
+SWEEP_SECONDS = 300.0
+Observer = Callable[[Pass], None]
+
+
+class Loop:
+    """Reconciles every Commit and Dataset until it is told to stop.
+
+    Args:
+        cluster: effects.
+        reconciler: one pass.
+        queue: of keys; one of its own by default.
+        workers: passes at once; never two over one key.
+        sweep_seconds: between two looks at everything; the first comes at the start.
+        namespaces: where to sweep; None for everywhere.
+        observer: told of every pass, for instance to show progress; it must not block.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        reconciler: Reconciler,
+        *,
+        queue: WorkQueue[Key] | None = None,
+        workers: int = 8,
+        sweep_seconds: float = SWEEP_SECONDS,
+        namespaces: Sequence[str] | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.queue: WorkQueue[Key] = WorkQueue() if queue is None else queue
+        self._cluster = cluster
+        self._reconciler = reconciler
+        self._workers = workers
+        self._sweep_seconds = sweep_seconds
+        self._namespaces = namespaces
+        self._observer = observer
+
+    def enqueue(self, key: Key, *, delay: float = 0.0) -> None:
+        """Ask for a pass over a custom resource; call it from the loop's own thread."""
+        self.queue.add(key, delay=delay)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; passes that are under way are finished first."""
+        workers = [asyncio.create_task(self._work(), name=f"worker-{number}") for number in range(self._workers)]
+        sweep = asyncio.create_task(self._sweep_forever(), name="sweep")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            ended, _ = await asyncio.wait([stopped, sweep, *workers], return_when=asyncio.FIRST_COMPLETED)
+            for task in ended - {stopped}:
+                task.result()
+        finally:
+            for task in (sweep, stopped, *workers):
+                task.cancel()
+            await asyncio.gather(sweep, stopped, *workers, return_exceptions=True)
+
+    async def sweep(self) -> None:
+        """Enqueue every custom resource there is.
+
+        Raises:
+            ClusterError: they cannot be listed.
+        """
+        for kind in KINDS:
+            for namespace in self._namespaces or (None,):
+                for owner in await self._cluster.list(kind, namespace):
+                    metadata = owner["metadata"]
+                    self.enqueue(Key(kind, metadata.get("namespace") or "", metadata["name"]))
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            try:
+                await self.sweep()
+            except ClusterError as error:
+                logger.warning("the sweep failed and comes again: %s", error)
+            await asyncio.sleep(self._sweep_seconds)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.get()
+            # Shielded: a pass that was begun is carried through, so that stopping never leaves half of one.
+            one = asyncio.ensure_future(self._pass(key))
+            try:
+                await asyncio.shield(one)
+            except asyncio.CancelledError:
+                await one
+                raise
+
+    async def _pass(self, key: Key) -> None:
+        try:
+            done = await self._reconciler.reconcile(key)
+            await self._follow(done)
+        except ClusterError as error:
+            delay = self.queue.failed(key)
+            logger.warning("%s %s/%s: %s; again in %.1f s", *key, error, delay)
+        except Exception:
+            delay = self.queue.failed(key)
+            logger.exception("%s %s/%s: a bug; again in %.1f s", *key, delay)
+        else:
+            self.queue.succeeded(key)
+            if done.plan.requeue_after is not None:
+                self.queue.add(key, delay=done.plan.requeue_after)
+            if self._observer is not None:
+                self._observer(done)
+        finally:
+            self.queue.done(key)
+
+    async def _follow(self, done: Pass) -> None:
+        """A Commit's end may be what a Dataset of its namespace waits for."""
+        if done.key.kind != "Commit" or not (done.plan.finished and done.plan.status is not None):
+            return
+        for dataset in await self._cluster.list("Dataset", done.key.namespace):
+            self.queue.add(Key("Dataset", done.key.namespace, dataset["metadata"]["name"]))

@@ -1,0 +1,94 @@
+"""One pass over one custom resource: read, decide, act, one status write, then the events.
+
+Effects happen in an order in which a crash between any two of them does no harm: the next pass observes what there is and decides
+the same. Events come last and only after the status that they are about was written.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from isobench_operator.cluster.ports import Cluster, Event, Json, Key, Rejected
+from isobench_operator.core.plan import Observed, Plan, decide
+from isobench_operator.core.settings import Settings
+
+logger = logging.getLogger(__name__)
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """What one pass did.
+
+    Attributes:
+        key: the custom resource.
+        owner: as it was read, its status as it was written; None where it is gone.
+        plan: as it was carried out.
+    """
+
+    key: Key
+    owner: Json | None
+    plan: Plan
+
+
+class Reconciler:
+    """Carries decisions out."""
+
+    def __init__(self, cluster: Cluster, settings: Settings, *, clock: Clock = utc_now) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._clock = clock
+
+    async def reconcile(self, key: Key) -> Pass:
+        """One pass.
+
+        Raises:
+            ClusterError: an effect failed; the whole pass is to be tried again.
+        """
+        observed = await self._observe(key)
+        if observed is None:
+            return Pass(key=key, owner=None, plan=Plan())
+        plan = decide(observed, self._clock(), self._settings)
+        rejected = await self._create(plan)
+        if rejected:
+            observed = replace(observed, rejected=rejected)
+            plan = decide(observed, self._clock(), self._settings)
+        for job, suspend in plan.suspend:
+            await self._cluster.suspend(job, suspend=suspend)
+        for namespace, name in plan.delete:
+            await self._cluster.delete("Job", namespace, name)
+        owner = observed.owner
+        if plan.status is not None:
+            await self._cluster.apply_status(key, plan.status)
+            owner = {**owner, "status": plan.status}
+        for notice in plan.events:
+            await self._cluster.emit(key, Event(notice.type, notice.reason, notice.message))
+        return Pass(key=key, owner=owner, plan=plan)
+
+    async def _observe(self, key: Key) -> Observed | None:
+        owner = await self._cluster.get(key)
+        if owner is None:
+            return None
+        children = await self._cluster.children(owner)
+        commits = await self._cluster.list("Commit", key.namespace) if key.kind == "Dataset" else []
+        return Observed(owner=owner, jobs=children.jobs, pods=children.pods, commits=tuple(commits))
+
+    async def _create(self, plan: Plan) -> dict[str, str]:
+        """Create what the plan asks for; returns what was refused for good, by name, with the words."""
+        rejected: dict[str, str] = {}
+        for manifest in plan.create:
+            name = manifest["metadata"]["name"]
+            try:
+                await self._cluster.create(manifest)
+            except Rejected as error:
+                logger.warning("%s was refused: %s", name, error)
+                rejected[name] = str(error)
+        return rejected

@@ -1,0 +1,149 @@
+"""Single containers by trust: what a trusted one is told, and that an untrusted one is told next to nothing.
+
+Variables come in an order that Kubernetes' `$(VAR)` rule needs: ISOBENCH_ROOT first, what refers to it after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from isobench_runner.contract import REQUEST_VARIABLE, Request
+
+from .observed import REPORTER
+from .settings import ROOT, PodSettings
+from .volumes import expand
+
+Json = dict[str, Any]
+
+UNTRUSTED_TMP = f"{ROOT}/tmp"  # noqa: S108 - a volume of the pod's own
+HARNESS = f"{ROOT}/in/harness.pyz"
+TERMINATION_LOG = "/dev/termination-log"
+
+
+def _security(uid: int) -> Json:
+    return {
+        "runAsUser": uid,
+        "runAsGroup": uid,
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def variables(values: Mapping[str, str]) -> list[Json]:
+    """Variables in the order given."""
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def request_text(request: Request) -> str:
+    """A request as a variable's value: `$` doubled, so that Kubernetes expands none of the user's words, only paths of inputs."""
+    own = f"{ROOT}/inputs/"
+    return request.to_json().replace("$", "$$").replace(own.replace("$", "$$"), own)
+
+
+def merge_resources(base: Mapping[str, Mapping[str, str]], over: Mapping[str, Mapping[str, Any]]) -> Json:
+    """Resources with the user's on top; a limit named alone is the request too, as Kubernetes has it, and zero takes a device away."""
+    limits = {**base.get("limits", {}), **{key: str(value) for key, value in over.get("limits", {}).items()}}
+    requests = {**base.get("requests", {}), **{key: str(value) for key, value in over.get("limits", {}).items()}}
+    requests |= {key: str(value) for key, value in over.get("requests", {}).items()}
+    limits |= {key: value for key, value in requests.items() if "/" in key}
+
+    def kept(amounts: Mapping[str, str]) -> dict[str, str]:
+        return {key: value for key, value in sorted(amounts.items()) if not ("/" in key and value == "0")}
+
+    return {"requests": kept(requests), "limits": kept(limits)}
+
+
+def trusted(
+    settings: PodSettings, stage: str, *, source: str, target: str, request: Request, mounts: Sequence[Json]
+) -> Json:
+    """A stage of ours in our image.
+
+    Args:
+        stage: the word after `python -m isobench_runner`, and the container's name.
+        source, target: folders below the root for `--in` and `--out`; an empty one is the root itself.
+    """
+    values = {
+        "ISOBENCH_ROOT": settings.root,
+        REQUEST_VARIABLE: request_text(request),
+        "ISOBENCH_RUNTIME": settings.runtime,
+        "ISOBENCH_ENVS": settings.environments.path,
+        "ISOBENCH_STORE": settings.store.path,
+        "TMPDIR": f"{ROOT}/scratch",
+        "LANG": "C.UTF-8",
+        **settings.trusted_env,
+    }
+    if settings.runtime == "kubernetes":
+        values["HOME"] = f"{ROOT}/scratch/home"
+        values["USER"] = "isobench"
+    mounted = {mount["name"] for mount in mounts}
+    for name, variable in (("mirrors", "ISOBENCH_MIRRORS"), ("dataset", "ISOBENCH_DATASET")):
+        if name in mounted:
+            values[variable] = getattr(settings, name).path
+    folders = [f"{ROOT}/{folder}" if folder else ROOT for folder in (source, target)]
+    return {
+        "name": stage,
+        "image": settings.runner_image,
+        "command": ["python", "-m", "isobench_runner", stage, "--in", folders[0], "--out", folders[1]],
+        "env": variables(values),
+        "resources": merge_resources(settings.resources["trusted"], {}),
+        "securityContext": _security(settings.trusted_uid),
+        "volumeMounts": list(mounts),
+    }
+
+
+def reporter(settings: PodSettings, request: Request, mounts: Sequence[Json]) -> Json:
+    """The main container: the only one whose termination message is read."""
+    container = trusted(settings, REPORTER, source="", target="report", request=request, mounts=mounts)
+    path = TERMINATION_LOG if settings.runtime == "kubernetes" else f"{ROOT}/report/termination"
+    container["env"] += variables({"ISOBENCH_ISOLATION": settings.isolation, "ISOBENCH_TERMINATION": path})
+    if settings.node is None:
+        node: Json = {"name": "ISOBENCH_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+    else:
+        node = {"name": "ISOBENCH_NODE", "value": settings.node}
+    container["env"].append(node)
+    container["terminationMessagePath"] = expand(path, settings)
+    container["terminationMessagePolicy"] = "File"
+    return container
+
+
+def untrusted(
+    settings: PodSettings,
+    name: str,
+    *,
+    image: str,
+    arguments: Sequence[str],
+    mounts: Sequence[Json],
+    resources: Json,
+    env: Sequence[Json] = (),
+) -> Json:
+    """What users or models wrote, under the harness in the user's image: no request, no store, no key, no token.
+
+    Args:
+        arguments: the harness's, after its own path.
+        env: the user's own variables.
+    """
+    values = {
+        "ISOBENCH_ROOT": settings.root,
+        "ISOBENCH_ENVS": settings.environments.path,
+        "HOME": f"{UNTRUSTED_TMP}/home",
+        "TMPDIR": UNTRUSTED_TMP,
+        "LANG": "C.UTF-8",
+        "USER": "isobench",
+    }
+    if settings.untrusted_path is not None:
+        values["PATH"] = settings.untrusted_path
+    if any(mount["name"] == "pip" for mount in mounts):
+        values["ISOBENCH_PIP"] = settings.pip.path
+    return {
+        "name": name,
+        "image": image,
+        "command": ["python3", "-I", "-S", HARNESS, *arguments],
+        "env": [*variables(values), *env],
+        "resources": resources,
+        "securityContext": _security(settings.untrusted_uid),
+        "volumeMounts": list(mounts),
+    }

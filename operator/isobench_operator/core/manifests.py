@@ -1,0 +1,221 @@
+"""The Jobs of a Commit and of a Dataset, whole: which containers in which order, and what each of them sees.
+
+The table of the pod contract, row by row. Pure builders; what a container, a volume and a pod look like is said next door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from isobench_operator.api.commit import Commit
+from isobench_runner.contract import CollectRequest, Role
+
+from . import containers, requests
+from .pods import Placement, job
+from .policies import deadlines
+from .progress import Progress
+from .requests import JobId
+from .settings import ROOT, PodSettings
+from .terms import Terms
+from .volumes import Input, input_mounts, mounts, volumes
+
+Json = dict[str, Any]
+Owner = Mapping[str, Any]
+
+SHM = {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - where PyTorch's workers look for it
+TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a folder
+
+
+def placement(commit: Commit, *, measuring: bool) -> Placement:
+    """The Commit's overrides: all of them for measuring pods; the others share the queue, the pull secrets and the priority."""
+    pod = commit.spec.pod
+    everywhere: dict[str, Any] = {
+        "image_pull_secrets": tuple(secret.name for secret in pod.image_pull_secrets),
+        "priority_class": commit.spec.priority_class_name,
+        "queue": pod.queue_name,
+    }
+    if not measuring:
+        return Placement(**everywhere)
+    return Placement(
+        **everywhere,
+        node_selector=pod.node_selector,
+        affinity=pod.affinity.to_json() if pod.affinity is not None else {},
+        tolerations=tuple(toleration.to_json() for toleration in pod.tolerations),
+        runtime_class=pod.runtime_class_name,
+    )
+
+
+def _image(commit: Commit, settings: PodSettings) -> str:
+    return commit.spec.environment.image or settings.default_image
+
+
+def _variables(commit: Commit) -> list[Json]:
+    return [{"name": one.name, "value": one.value} for one in commit.spec.pod.env]
+
+
+def prepare_job(
+    owner: Owner, commit: Commit, progress: Progress, ident: JobId, *, revision: Role, settings: PodSettings
+) -> Json:
+    """Build one revision's environment: `fetch`, untrusted `build`, `report`."""
+    request, inputs = requests.prepare(commit, progress, ident, revision=revision)
+    fetch = containers.trusted(
+        settings, "fetch", source="inputs", target="in", request=request,
+        mounts=[
+            *mounts(settings, write=("in", "scratch", "environments", "store", "mirrors")),
+            *input_mounts(settings, inputs, container="fetch"),
+        ],
+    )  # fmt: skip
+    build = containers.untrusted(
+        settings, "build", image=_image(commit, settings),
+        arguments=["build", "--in", f"{ROOT}/in", "--out", f"{ROOT}/out"],
+        mounts=mounts(settings, write=("out", "tmp", "environments", "pip"), read=("in",)),
+        resources=containers.merge_resources(settings.resources["build"], commit.spec.environment.resources.to_json()),
+        env=_variables(commit),
+    )  # fmt: skip
+    report = containers.reporter(
+        settings, request, mounts(settings, write=("report", "scratch", "environments", "store"), read=("in", "out"))
+    )
+    return _assemble(
+        owner, ident, settings, [fetch, build, report], inputs,
+        deadlines=deadlines.prepare(commit.spec.environment.timeout_seconds, backoff_limit=settings.backoff_limit),
+        placement=placement(commit, measuring=False), untrusted=("build",), builds=settings.runtime == "kubernetes",
+    )  # fmt: skip
+
+
+def generate_job(
+    owner: Owner, commit: Commit, progress: Progress, ident: JobId, *, allowed: Terms, settings: PodSettings
+) -> Json:
+    """Ask the models for a test: `fetch`, trusted `generate` with the keys, `report`. Nothing here runs what was answered."""
+    request, inputs = requests.generate(commit, progress, ident, allowed=allowed)
+    fetch = containers.trusted(
+        settings, "fetch", source="inputs", target="in", request=request,
+        mounts=[
+            *mounts(settings, write=("in", "scratch", "store", "mirrors")),
+            *input_mounts(settings, inputs, container="fetch"),
+        ],
+    )  # fmt: skip
+    generate = containers.trusted(
+        settings, "generate", source="in", target="out", request=request,
+        mounts=[
+            *mounts(settings, write=("out", "scratch", "store"), read=("in",)),
+            *input_mounts(settings, inputs, container="generate"),
+        ],
+    )  # fmt: skip
+    report = containers.reporter(
+        settings, request, mounts(settings, write=("report", "scratch", "store"), read=("in", "out"))
+    )
+    return _assemble(
+        owner, ident, settings, [fetch, generate, report], inputs,
+        deadlines=deadlines.deadlines(settings.generate_seconds, backoff_limit=settings.backoff_limit),
+        placement=placement(commit, measuring=False),
+    )  # fmt: skip
+
+
+def measure_job(
+    owner: Owner, commit: Commit, progress: Progress, ident: JobId, *, role: Role, settings: PodSettings
+) -> Json:
+    """Time a revision beside base: `fetch`, on a cluster `unpack` per environment, untrusted offline `measure`, `report`."""
+    request = requests.measure(commit, progress, ident, role=role)
+    image, pod = _image(commit, settings), commit.spec.pod
+    fetch = containers.trusted(
+        settings, "fetch", source="inputs", target="in", request=request,
+        mounts=mounts(settings, write=("in", "scratch", "store"), read=("environments",)),
+    )  # fmt: skip
+    unpack = [] if settings.runtime == "embedded" else [
+        containers.untrusted(
+            settings, f"unpack-{revision.name}", image=image,
+            arguments=["unpack", "--in", f"{ROOT}/in", "--out", f"{settings.environments.path}/{revision.key}"],
+            mounts=mounts(settings, write=("tmp", "environments"), read=("in",)),
+            resources=containers.merge_resources(settings.resources["unpack"], {}),
+        )
+        for revision in {one.key: one for one in reversed(request.revisions)}.values()
+    ]  # fmt: skip
+    default = settings.resources["measure"]
+    if settings.runtime == "kubernetes" and settings.gpus:
+        default = containers.merge_resources(default, {"limits": {"nvidia.com/gpu": str(settings.gpus)}})
+    user_mounts, user_volumes = _user_volumes(commit)
+    measure = containers.untrusted(
+        settings, "measure", image=image,
+        arguments=["measure", "--in", f"{ROOT}/in", "--out", f"{ROOT}/out"],
+        mounts=[*mounts(settings, write=("out", "tmp"), read=("in", "environments")), *user_mounts],
+        resources=containers.merge_resources(default, pod.resources.to_json()),
+        env=_variables(commit),
+    )  # fmt: skip
+    report = containers.reporter(
+        settings, request, mounts(settings, write=("report", "scratch", "store"), read=("in", "out"))
+    )
+    return _assemble(
+        owner, ident, settings, [fetch, *unpack, measure, report], [],
+        deadlines=deadlines.deadlines(commit.spec.measurement.timeout_seconds, backoff_limit=settings.backoff_limit),
+        placement=placement(commit, measuring=True), untrusted=(*(one["name"] for one in unpack), "measure"),
+        offline=("measure",), exclusive=True, extra=user_volumes,
+    )  # fmt: skip
+
+
+def collect_job(owner: Owner, request: CollectRequest, ident: JobId, *, settings: PodSettings) -> Json:
+    """Assemble a Dataset: `list` (the only container with a token), `collect`, `report`."""
+    cluster = settings.runtime == "kubernetes"
+    token = [{"name": "token", "mountPath": TOKEN, "readOnly": True}] if cluster else []
+    listing = containers.trusted(
+        settings, "list", source="status", target="in", request=request,
+        mounts=[*mounts(settings, write=("in", "scratch", "store"), read=("status",)), *token],
+    )  # fmt: skip
+    collect = containers.trusted(
+        settings, "collect", source="in", target="out", request=request,
+        mounts=mounts(settings, write=("out", "scratch", "store", "dataset"), read=("in",)),
+    )  # fmt: skip
+    report = containers.reporter(
+        settings, request, mounts(settings, write=("report", "scratch", "store"), read=("in", "out", "dataset"))
+    )
+    return _assemble(
+        owner, ident, settings, [listing, collect, report], [],
+        deadlines=deadlines.deadlines(settings.collect_seconds, backoff_limit=settings.backoff_limit),
+        placement=Placement(), service_account=settings.collect_service_account,
+        extra=[_token_volume()] if cluster else [],
+    )  # fmt: skip
+
+
+def _token_volume() -> Json:
+    sources = [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+    ]
+    return {"name": "token", "projected": {"defaultMode": 0o440, "sources": sources}}
+
+
+def _user_volumes(commit: Commit) -> tuple[list[Json], list[Json]]:
+    """Mounts and volumes of weights and data, read-only, and of a larger /dev/shm."""
+    found: list[Json] = []
+    mounted: list[Json] = []
+    for volume in commit.spec.pod.volumes:
+        source = volume.to_json()
+        name = f"user-{source.pop('name')}"
+        mount = {"name": name, "mountPath": source.pop("mountPath"), "readOnly": True}
+        sub_path = source.pop("subPath", None)
+        mounted.append(mount if sub_path is None else {**mount, "subPath": sub_path})
+        if "persistentVolumeClaim" in source:
+            source["persistentVolumeClaim"] = {**source["persistentVolumeClaim"], "readOnly": True}
+        found.append({"name": name, **source})
+    if commit.spec.pod.shm_size is not None:
+        mounted.append(dict(SHM))
+        found.append({"name": SHM["name"], "emptyDir": {"medium": "Memory", "sizeLimit": commit.spec.pod.shm_size}})
+    return mounted, found
+
+
+def _assemble(
+    owner: Owner,
+    ident: JobId,
+    settings: PodSettings,
+    found: Sequence[Json],
+    inputs: Sequence[Input],
+    *,
+    extra: Sequence[Json] = (),
+    service_account: str | None = None,
+    **pod: Any,
+) -> Json:
+    return job(
+        owner, name=ident.name, role=ident.role, attempt=ident.attempt, settings=settings, containers=found,
+        volumes=[*volumes(settings, found, inputs), *extra], service_account=service_account, **pod,
+    )  # fmt: skip

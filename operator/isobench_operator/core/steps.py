@@ -1,0 +1,66 @@
+"""What a decision is made from and made of: `Observed` in, `Plan` out. Values alone; nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """One custom resource and what belongs to it, in the API server's JSON.
+
+    Attributes:
+        commits: every Commit of the namespace, where the owner is a Dataset.
+        rejected: Jobs that the cluster refused for good in this pass, by name, each with its words.
+    """
+
+    owner: Json
+    jobs: tuple[Json, ...] = ()
+    pods: tuple[Json, ...] = ()
+    commits: tuple[Json, ...] = ()
+    rejected: Mapping[str, str] = field(default_factory=dict)
+
+
+class Notice(NamedTuple):
+    """An event to record on the custom resource: one at the end, a Warning where a human must act."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+class Suspension(NamedTuple):
+    """A Job to suspend or to resume."""
+
+    job: Json
+    suspend: bool
+
+
+class Deletion(NamedTuple):
+    """A Job that nobody waits for any more."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to do, in this order: create, suspend, delete, one status write, then the events.
+
+    Attributes:
+        status: the whole status; None where it is as it should be.
+        finished: whether this pass saw the end of the custom resource.
+        requeue_after: seconds until it should be looked at again; None to wait for an event.
+    """
+
+    create: tuple[Json, ...] = ()
+    suspend: tuple[Suspension, ...] = ()
+    delete: tuple[Deletion, ...] = ()
+    status: Json | None = None
+    events: tuple[Notice, ...] = ()
+    finished: bool = False
+    requeue_after: float | None = None

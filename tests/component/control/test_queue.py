@@ -1,0 +1,74 @@
+"""The queue: each key once, one worker per key, later after failures."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from isobench_operator.control.queue import WorkQueue
+
+
+async def now_or_none(queue: WorkQueue[str]) -> str | None:
+    """The key that is due, if one is."""
+    try:
+        return await asyncio.wait_for(queue.get(), 0.01)
+    except TimeoutError:
+        return None
+
+
+async def test_a_key_added_often_is_there_once() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for key in "abaab":
+        queue.add(key)
+    assert len(queue) == 2
+    assert [await queue.get(), await queue.get(), await now_or_none(queue)] == ["a", "b", None]
+
+
+async def test_a_key_under_work_is_given_to_nobody_else_and_comes_again_after() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    assert await queue.get() == "a"
+    queue.add("a")
+    assert await now_or_none(queue) is None
+    queue.done("a")
+    assert await now_or_none(queue) == "a"
+    queue.done("a")
+    assert await now_or_none(queue) is None
+    assert (len(queue), queue.working) == (0, 0)
+
+
+async def test_the_earlier_of_two_times_counts() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a", delay=60)
+    queue.add("a", delay=0.02)
+    queue.add("a", delay=30)
+    assert await now_or_none(queue) is None
+    assert await asyncio.wait_for(queue.get(), 5) == "a"
+    queue.done("a")
+    assert len(queue) == 0
+
+
+async def test_a_waiting_worker_hears_of_an_earlier_key() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("late", delay=60)
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add("early")
+    assert await asyncio.wait_for(waiting, 5) == "early"
+
+
+async def test_two_waiting_workers_get_two_keys() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    workers = [asyncio.create_task(queue.get()) for _ in range(2)]
+    await asyncio.sleep(0)
+    queue.add("a")
+    queue.add("b")
+    assert sorted(await asyncio.wait_for(asyncio.gather(*workers), 5)) == ["a", "b"]
+
+
+async def test_failures_double_the_delay_up_to_a_bound_and_success_forgets_them() -> None:
+    queue: WorkQueue[str] = WorkQueue(first_backoff=1, most_backoff=5)
+    assert [queue.failed("a") for _ in range(5)] == [1, 2, 4, 5, 5]
+    assert queue.failed("b") == 1
+    queue.succeeded("a")
+    assert queue.failed("a") == pytest.approx(1)

@@ -1,0 +1,287 @@
+"""Every Job keeps the pod contract, whatever the Commit asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from isobench_operator.core import naming
+from isobench_operator.core.plan import Observed, decide
+from isobench_operator.core.settings import PodSettings, Settings, Storage
+from isobench_runner.contract import REQUEST_VARIABLE, MeasureRequest
+from support.builders import EMBEDDED, NOW, SETTINGS, commit, dataset, digest, generated, merge, prepared
+from support.fake_cluster import request_of, role_of
+
+Json = dict[str, Any]
+RICH = {
+    "repository": {"credentialsSecretRef": {"name": "git"}},
+    "extraction": {"configMapKeyRef": {"name": "x", "key": "extraction.json"}},
+    "priorityClassName": "low",
+    "pod": {
+        "resources": {"limits": {"memory": "64Gi", "nvidia.com/gpu": 2}},
+        "nodeSelector": {"gpu": "h200"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}}},
+        "runtimeClassName": "nvidia",
+        "env": [{"name": "HF_HOME", "value": "/weights"}],
+        "imagePullSecrets": [{"name": "registry"}],
+        "volumes": [{"name": "weights", "mountPath": "/weights", "persistentVolumeClaim": {"claimName": "weights"}}],
+        "shmSize": "8Gi",
+    },
+}  # fmt: skip
+
+
+def status() -> Json:
+    """The status of a Commit whose environments and test are there."""
+    return {
+        "stages": [{"name": f"prepare-{name}", "attempt": 1, "state": "Succeeded"} for name in ("base", "head", "main")]
+        + [{"name": "generate", "attempt": 1, "state": "Succeeded"}, {"name": "base", "attempt": 1, "state": "Succeeded"}],
+        "revisions": [
+            {"name": name, **{key: prepared(name)[key] for key in ("sha", "environment", "key")}}
+            for name in ("base", "head", "main")
+        ],
+        "artifacts": {"inputs": digest("inputs")},
+        "test": {"digest": digest("test"), "origin": "generated"},
+    }
+
+
+def jobs_of(owner: Json, settings: Settings = SETTINGS) -> dict[str, Json]:
+    """Every Job that the Commit can have, by role."""
+    measuring = {**owner, "status": status()}
+    validating = merge(measuring, {"status": {"stages": status()["stages"][:-1]}})
+    found = [job for body in (owner, validating, measuring) for job in decide(Observed(owner=body), NOW, settings).create]
+    return {role_of(job): job for job in found}
+
+
+def every_job(settings: Settings) -> Iterator[Json]:
+    yield from jobs_of(commit(), settings).values()
+    yield from jobs_of(generated(spec=RICH), settings).values()
+    ended = {"conditions": [{"type": "Finished", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+    observed = Observed(owner=dataset(), commits=({**commit(), "status": ended},))
+    yield from decide(observed, NOW, settings).create
+
+
+def containers(job: Json) -> list[Json]:
+    pod = job["spec"]["template"]["spec"]
+    return [*pod["initContainers"], *pod["containers"]]
+
+
+def untrusted(job: Json) -> set[str]:
+    names = job["spec"]["template"]["metadata"]["annotations"].get(naming.UNTRUSTED, "")
+    return {name for name in names.split(",") if name}
+
+
+@pytest.fixture(params=[SETTINGS, EMBEDDED], ids=["kubernetes", "embedded"])
+def jobs(request: pytest.FixtureRequest) -> list[Json]:
+    return list(every_job(request.param))
+
+
+def test_a_commit_and_a_dataset_have_all_their_jobs(jobs: list[Json]) -> None:
+    roles = {role_of(job).partition("-")[0] for job in jobs}
+    assert roles == {"prepare", "generate", "base", "head", "main", "collect"}
+
+
+def test_report_is_the_main_container_and_alone(jobs: list[Json]) -> None:
+    for job in jobs:
+        assert [one["name"] for one in job["spec"]["template"]["spec"]["containers"]] == ["report"]
+
+
+def test_pods_satisfy_restricted_and_hold_no_token(jobs: list[Json]) -> None:
+    for job in jobs:
+        pod = job["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False
+        assert pod["restartPolicy"] == "Never"
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for one in containers(job):
+            context = one["securityContext"]
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["runAsNonRoot"] is True
+            assert context["runAsUser"] == (10001 if one["name"] in untrusted(job) else 10002)
+
+
+def test_an_untrusted_container_is_told_next_to_nothing(jobs: list[Json]) -> None:
+    allowed = {"ISOBENCH_ROOT", "ISOBENCH_ENVS", "ISOBENCH_PIP", "HOME", "TMPDIR", "LANG", "USER", "PATH", "HF_HOME"}
+    seen = 0
+    for job in jobs:
+        volumes = {one["name"]: one for one in job["spec"]["template"]["spec"]["volumes"]}
+        for one in containers(job):
+            if one["name"] not in untrusted(job):
+                continue
+            seen += 1
+            assert {entry["name"] for entry in one["env"]} <= allowed
+            assert all("valueFrom" not in entry for entry in one["env"])
+            mounted = {mount["name"]: mount for mount in one["volumeMounts"]}
+            assert not {"store", "mirrors", "scratch", "report", "token"} & mounted.keys()
+            assert all("secret" not in volumes[name] and "projected" not in volumes[name] for name in mounted)
+            assert mounted["in"]["readOnly"] is True
+    assert seen
+
+
+def test_keys_reach_their_container_alone(jobs: list[Json]) -> None:
+    holders = {
+        (mount["name"], one["name"])
+        for job in jobs
+        for one in containers(job)
+        for mount in one["volumeMounts"]
+        if mount["name"] in ("input-credentials", "input-model-0")
+    }
+    assert holders == {("input-credentials", "fetch"), ("input-model-0", "generate")}
+
+
+def test_a_missing_input_never_keeps_a_pod_from_starting(jobs: list[Json]) -> None:
+    sources = [
+        volume.get("configMap") or volume.get("secret")
+        for job in jobs
+        for volume in job["spec"]["template"]["spec"]["volumes"]
+        if volume["name"].startswith("input-")
+    ]
+    assert sources
+    assert all(source["optional"] is True for source in sources)
+
+
+def test_every_mount_has_its_volume_and_every_empty_volume_its_limit(jobs: list[Json]) -> None:
+    for job in jobs:
+        volumes = {one["name"]: one for one in job["spec"]["template"]["spec"]["volumes"]}
+        mounted = {mount["name"] for one in containers(job) for mount in one["volumeMounts"]}
+        assert mounted == volumes.keys()
+        assert all(one["emptyDir"]["sizeLimit"] for one in volumes.values() if "emptyDir" in one)
+
+
+def test_report_reads_what_the_others_left_and_cannot_change_it(jobs: list[Json]) -> None:
+    for job in jobs:
+        mounts = {mount["name"]: mount for mount in containers(job)[-1]["volumeMounts"]}
+        assert mounts["out"]["readOnly"] is True
+        assert mounts["in"]["readOnly"] is True
+
+
+def test_trusted_containers_alone_have_the_request_and_variables_come_in_order(jobs: list[Json]) -> None:
+    for job in jobs:
+        for one in containers(job):
+            names = [entry["name"] for entry in one["env"]]
+            assert (REQUEST_VARIABLE in names) == (one["name"] not in untrusted(job))
+            assert names[0] == "ISOBENCH_ROOT"
+            assert len(names) == len(set(names))
+
+
+def test_a_pods_deadline_comes_before_its_jobs(jobs: list[Json]) -> None:
+    for job in jobs:
+        pod = job["spec"]["template"]["spec"]["activeDeadlineSeconds"]
+        assert 0 < pod < job["spec"]["activeDeadlineSeconds"]
+        request = request_of(job)
+        if isinstance(request, MeasureRequest):
+            assert request.timeout_seconds < pod
+
+
+def test_the_failure_policy_knows_the_exit_codes(jobs: list[Json]) -> None:
+    for job in jobs:
+        rules = job["spec"]["podFailurePolicy"]["rules"]
+        assert [rule["action"] for rule in rules] == ["Ignore", "FailJob", "Count"]
+        assert rules[1]["onExitCodes"] == {"containerName": "report", "operator": "In", "values": [42]}
+        assert job["spec"]["podReplacementPolicy"] == "Failed"
+
+
+def test_only_measuring_holds_a_gpu_runs_alone_and_is_offline() -> None:
+    for job in every_job(SETTINGS):
+        gpus = {one["name"]: one["resources"]["limits"].get("nvidia.com/gpu") for one in containers(job)}
+        measuring = role_of(job) in ("base", "head", "main")
+        assert {name for name, count in gpus.items() if count} == ({"measure"} if measuring else set())
+        annotations = job["spec"]["template"]["metadata"]["annotations"]
+        assert (annotations.get(naming.EXCLUSIVE) == "true") == measuring
+        assert annotations.get(naming.OFFLINE) == ("measure" if measuring else None)
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted"),
+    [({}, "1"), ({"nvidia.com/gpu": 2}, "2"), ({"nvidia.com/gpu": 0}, None), ({"memory": "1Gi"}, "1")],
+)
+def test_the_number_of_gpus_is_the_commits_word(limits: Json, wanted: str | None) -> None:
+    job = jobs_of(commit(spec={"pod": {"resources": {"limits": limits}}}))["head"]
+    resources = next(one for one in containers(job) if one["name"] == "measure")["resources"]
+    assert resources["limits"].get("nvidia.com/gpu") == wanted
+    assert resources["requests"] == resources["limits"]
+
+
+def test_what_the_commit_asks_of_its_pods_is_there() -> None:
+    job = jobs_of(generated(spec=RICH))["head"]
+    pod = job["spec"]["template"]["spec"]
+    measure = next(one for one in containers(job) if one["name"] == "measure")
+    assert pod["nodeSelector"] == {"gpu": "h200"}
+    assert pod["runtimeClassName"] == "nvidia"
+    assert pod["priorityClassName"] == "low"
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
+    assert pod["affinity"]["nodeAffinity"]
+    assert measure["resources"]["limits"]["memory"] == "64Gi"
+    mounts = {mount["mountPath"]: mount for mount in measure["volumeMounts"]}
+    assert mounts["/weights"]["readOnly"] is True
+    volumes = {one["name"]: one for one in pod["volumes"]}
+    assert volumes["user-weights"]["persistentVolumeClaim"] == {"claimName": "weights", "readOnly": True}
+    assert volumes["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "8Gi"}
+    assert "/dev/shm" in mounts
+
+
+def test_a_cluster_unpacks_each_environment_once_and_a_laptop_never() -> None:
+    def names(settings: Settings, role: str) -> list[str]:
+        return [one["name"] for one in containers(jobs_of(commit(), settings)[role])]
+
+    assert names(SETTINGS, "base") == ["fetch", "unpack-base", "measure", "report"]
+    assert names(SETTINGS, "head") == ["fetch", "unpack-head", "unpack-base", "measure", "report"]
+    assert names(EMBEDDED, "head") == ["fetch", "measure", "report"]
+
+
+def test_builds_keep_off_measuring_hosts() -> None:
+    pod = jobs_of(commit())["prepare-head"]["spec"]["template"]["spec"]
+    assert "preferredDuringSchedulingIgnoredDuringExecution" in pod["affinity"]["podAntiAffinity"]
+    required = replace(SETTINGS, pods=PodSettings(build_affinity="required"))
+    pod = jobs_of(commit(), required)["prepare-head"]["spec"]["template"]["spec"]
+    assert "requiredDuringSchedulingIgnoredDuringExecution" in pod["affinity"]["podAntiAffinity"]
+
+
+def test_the_shared_places_of_a_laptop_keep_their_absolute_paths() -> None:
+    envs = Storage(path="/cache/env", source={"hostPath": {"path": "/cache/env"}})
+    settings = Settings(secret="s", pods=PodSettings(runtime="embedded", environments=envs))
+    job = jobs_of(commit(), settings)["head"]
+    measure = next(one for one in containers(job) if one["name"] == "measure")
+    mount = next(one for one in measure["volumeMounts"] if one["name"] == "environments")
+    assert mount == {"name": "environments", "mountPath": "/cache/env", "readOnly": True}
+    assert {"name": "ISOBENCH_ENVS", "value": "/cache/env"} in measure["env"]
+
+
+def test_the_termination_message_lies_where_its_runtime_reads_it() -> None:
+    paths = {}
+    for name, settings in (("kubernetes", SETTINGS), ("embedded", EMBEDDED)):
+        report = containers(jobs_of(commit(), settings)["head"])[-1]
+        told = next(one["value"] for one in report["env"] if one["name"] == "ISOBENCH_TERMINATION")
+        paths[name] = (told, report["terminationMessagePath"])
+    assert paths["kubernetes"] == ("/dev/termination-log", "/dev/termination-log")
+    assert paths["embedded"] == ("$(ISOBENCH_ROOT)/report/termination", "/isobench/report/termination")
+
+
+@pytest.mark.parametrize("change", [lambda s: replace(s, secret="another"), lambda s: s])
+def test_a_nonce_is_the_same_after_a_restart_and_needs_the_secret(change: Callable[[Settings], Settings]) -> None:
+    one = request_of(jobs_of(commit())["head"]).nonce
+    other = request_of(jobs_of(commit(), change(SETTINGS))["head"]).nonce
+    assert (one == other) == (change(SETTINGS) == SETTINGS)
+
+
+def test_prepare_asks_for_what_the_spec_says() -> None:
+    request: Any = request_of(jobs_of(generated(spec=RICH))["prepare-head"])
+    assert request.extraction == "/isobench/inputs/extraction/extraction.json"
+    assert request.script is None
+    assert request.credentials == "/isobench/inputs/credentials"
+    assert request.environment.inherit == "none"
+    assert request.repository == "acme/rocket"
+
+
+def test_the_tree_is_on_the_import_path_only_where_nothing_is_installed() -> None:
+    bare: Any = request_of(jobs_of(commit(spec={"environment": {"install": []}}))["prepare-base"])
+    installed: Any = request_of(jobs_of(commit())["prepare-base"])
+    assert (bare.environment.path, installed.environment.path) == ((".",), ())
+
+
