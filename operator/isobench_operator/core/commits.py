@@ -94,6 +94,8 @@ def _fold(progress: Progress, jobs: Jobs, *, observed: Observed, terms: Terms, s
             if stage.state != "Pending":
                 continue
             job = jobs.get((name, stage.attempt))
+            if not observed.rejected and (job is None or job.state == "running"):
+                continue
             ident = requests.job_id(observed.owner, name, stage.attempt, secret_key=settings.secret)
             came: Outcome | None = None
             if ident.name in observed.rejected:

@@ -58,17 +58,18 @@ def merge_resources(base: Mapping[str, Mapping[str, str]], over: Mapping[str, Ma
 
 
 def trusted(
-    settings: PodSettings, stage: str, *, source: str, target: str, request: Request, mounts: Sequence[Json]
+    settings: PodSettings, stage: str, *, source: str, target: str, request: str, mounts: Sequence[Json]
 ) -> Json:
     """A stage of ours in our image.
 
     Args:
         stage: the word after `python -m isobench_runner`, and the container's name.
+        request: as `request_text` writes it.
         source, target: folders below the root for `--in` and `--out`; an empty one is the root itself.
     """
     values = {
         "ISOBENCH_ROOT": settings.root,
-        REQUEST_VARIABLE: request_text(request),
+        REQUEST_VARIABLE: request,
         "ISOBENCH_RUNTIME": settings.runtime,
         "ISOBENCH_ENVS": settings.environments.path,
         "ISOBENCH_STORE": settings.store.path,
@@ -95,7 +96,7 @@ def trusted(
     }
 
 
-def reporter(settings: PodSettings, request: Request, mounts: Sequence[Json]) -> Json:
+def reporter(settings: PodSettings, request: str, mounts: Sequence[Json]) -> Json:
     """The main container: the only one whose termination message is read."""
     container = trusted(settings, REPORTER, source="", target="report", request=request, mounts=mounts)
     path = TERMINATION_LOG if settings.runtime == "kubernetes" else f"{ROOT}/report/termination"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isobench_operator.api.commit import Commit
+from isobench_operator.api.pod import Resources
 from isobench_runner.contract import CollectRequest, Role
 
 from . import containers, requests
@@ -50,6 +51,10 @@ def _image(commit: Commit, settings: PodSettings) -> str:
     return commit.spec.environment.image or settings.default_image
 
 
+def _amounts(resources: Resources) -> dict[str, dict[str, str]]:
+    return {"limits": resources.limits, "requests": resources.requests}
+
+
 def _variables(commit: Commit) -> list[Json]:
     return [{"name": one.name, "value": one.value} for one in commit.spec.pod.env]
 
@@ -58,7 +63,8 @@ def prepare_job(
     owner: Owner, commit: Commit, progress: Progress, ident: JobId, *, revision: Role, settings: PodSettings
 ) -> Json:
     """Build one revision's environment: `fetch`, untrusted `build`, `report`."""
-    request, inputs = requests.prepare(commit, progress, ident, revision=revision)
+    asked, inputs = requests.prepare(commit, progress, ident, revision=revision)
+    request = containers.request_text(asked)
     fetch = containers.trusted(
         settings, "fetch", source="inputs", target="in", request=request,
         mounts=[
@@ -70,7 +76,7 @@ def prepare_job(
         settings, "build", image=_image(commit, settings),
         arguments=["build", "--in", f"{ROOT}/in", "--out", f"{ROOT}/out"],
         mounts=mounts(settings, write=("out", "tmp", "environments", "pip"), read=("in",)),
-        resources=containers.merge_resources(settings.resources["build"], commit.spec.environment.resources.to_json()),
+        resources=containers.merge_resources(settings.resources["build"], _amounts(commit.spec.environment.resources)),
         env=_variables(commit),
     )  # fmt: skip
     report = containers.reporter(
@@ -87,7 +93,8 @@ def generate_job(
     owner: Owner, commit: Commit, progress: Progress, ident: JobId, *, allowed: Terms, settings: PodSettings
 ) -> Json:
     """Ask the models for a test: `fetch`, trusted `generate` with the keys, `report`. Nothing here runs what was answered."""
-    request, inputs = requests.generate(commit, progress, ident, allowed=allowed)
+    asked, inputs = requests.generate(commit, progress, ident, allowed=allowed)
+    request = containers.request_text(asked)
     fetch = containers.trusted(
         settings, "fetch", source="inputs", target="in", request=request,
         mounts=[
@@ -116,7 +123,8 @@ def measure_job(
     owner: Owner, commit: Commit, progress: Progress, ident: JobId, *, role: Role, settings: PodSettings
 ) -> Json:
     """Time a revision beside base: `fetch`, on a cluster `unpack` per environment, untrusted offline `measure`, `report`."""
-    request = requests.measure(commit, progress, ident, role=role)
+    asked = requests.measure(commit, progress, ident, role=role)
+    request = containers.request_text(asked)
     image, pod = _image(commit, settings), commit.spec.pod
     fetch = containers.trusted(
         settings, "fetch", source="inputs", target="in", request=request,
@@ -129,7 +137,7 @@ def measure_job(
             mounts=mounts(settings, write=("tmp", "environments"), read=("in",)),
             resources=containers.merge_resources(settings.resources["unpack"], {}),
         )
-        for revision in {one.key: one for one in reversed(request.revisions)}.values()
+        for revision in {one.key: one for one in reversed(asked.revisions)}.values()
     ]  # fmt: skip
     default = settings.resources["measure"]
     if settings.runtime == "kubernetes" and settings.gpus:
@@ -139,7 +147,7 @@ def measure_job(
         settings, "measure", image=image,
         arguments=["measure", "--in", f"{ROOT}/in", "--out", f"{ROOT}/out"],
         mounts=[*mounts(settings, write=("out", "tmp"), read=("in", "environments")), *user_mounts],
-        resources=containers.merge_resources(default, pod.resources.to_json()),
+        resources=containers.merge_resources(default, _amounts(pod.resources)),
         env=_variables(commit),
     )  # fmt: skip
     report = containers.reporter(
@@ -153,9 +161,9 @@ def measure_job(
     )  # fmt: skip
 
 
-def collect_job(owner: Owner, request: CollectRequest, ident: JobId, *, settings: PodSettings) -> Json:
+def collect_job(owner: Owner, asked: CollectRequest, ident: JobId, *, settings: PodSettings) -> Json:
     """Assemble a Dataset: `list` (the only container with a token), `collect`, `report`."""
-    cluster = settings.runtime == "kubernetes"
+    cluster, request = settings.runtime == "kubernetes", containers.request_text(asked)
     token = [{"name": "token", "mountPath": TOKEN, "readOnly": True}] if cluster else []
     listing = containers.trusted(
         settings, "list", source="status", target="in", request=request,

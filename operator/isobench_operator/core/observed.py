@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal
 
 from isobench_runner.contract import EXPLANATIONS, MessageError, Reason, Retry, decode
@@ -70,7 +71,7 @@ class JobView:
         reason: the Job controller's word where it failed: PodFailurePolicy, BackoffLimitExceeded, DeadlineExceeded.
         queued: under Kueue, which alone may resume it.
         gpus: what `measure` asks for.
-        pods: its pods, in the order in which they ended.
+        raw_pods: its pods as they came: they are read only where the Job's end is.
     """
 
     name: str
@@ -84,7 +85,12 @@ class JobView:
     queued: bool
     deleting: bool
     gpus: int
-    pods: tuple[PodView, ...]
+    raw_pods: tuple[Json, ...] = field(repr=False)
+
+    @cached_property
+    def pods(self) -> tuple[PodView, ...]:
+        """Its pods, in the order in which they ended."""
+        return tuple(sorted(map(pod_view, self.raw_pods), key=lambda pod: (pod.ended_at, pod.name)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +175,7 @@ def _gpus(job: Json) -> int:
     return 0
 
 
-def _job(job: Json, pods: Sequence[PodView]) -> JobView:
+def _job(job: Json, pods: Sequence[Json]) -> JobView:
     metadata, spec = job["metadata"], job.get("spec") or {}
     labels = metadata.get("labels") or {}
     state: Literal["running", "complete", "failed"] = "running"
@@ -190,17 +196,17 @@ def _job(job: Json, pods: Sequence[PodView]) -> JobView:
         queued=naming.QUEUE_LABEL in labels,
         deleting=bool(metadata.get("deletionTimestamp")),
         gpus=_gpus(job),
-        pods=tuple(sorted(pods, key=lambda pod: (pod.ended_at, pod.name))),
+        raw_pods=tuple(pods),
     )
 
 
 def job_views(jobs: Iterable[Json], pods: Iterable[Json]) -> tuple[JobView, ...]:
     """The Jobs of one custom resource, each with its pods."""
-    by_job: dict[str, list[PodView]] = {}
+    by_job: dict[str, list[Json]] = {}
     for pod in pods:
         owner = _owner_job(pod)
         if owner is not None:
-            by_job.setdefault(owner, []).append(pod_view(pod))
+            by_job.setdefault(owner, []).append(pod)
     return tuple(_job(job, by_job.get(job["metadata"]["name"], ())) for job in jobs)
 
 

@@ -48,7 +48,9 @@ def reasons_page() -> str:
         rows = [reason for reason in Reason if EXPLANATIONS[reason].stage == stage]
         if not rows:
             continue
-        parts.append(f"\n## {title}\n\n| reason | what was seen | what helps | tried again by itself |\n| --- | --- | --- | --- |\n")
+        parts.append(
+            f"\n## {title}\n\n| reason | what was seen | what helps | tried again by itself |\n| --- | --- | --- | --- |\n"
+        )
         for reason in rows:
             found = EXPLANATIONS[reason]
             cells = (f"`{reason.value}`", found.meaning, found.remedy, RETRIES[found.retry])

@@ -29,19 +29,18 @@ def condition_status(status: Mapping[str, Any], type_: str) -> str:
 def conditions(
     before: Iterable[Mapping[str, Any]], observations: Iterable[Observation], *, now: datetime, generation: int | None
 ) -> list[Json]:
-    """Conditions in the order of the observations; a time moves only where a status does."""
-    known: tuple[Condition, ...] = tuple(Condition.model_validate(condition) for condition in before)
-    wanted = tuple(observations)
-    for one in wanted:
-        known = set_condition(
-            known,
-            type=one.type,
-            status=one.status,
-            reason=one.reason,
-            message=one.message,
-            now=now,
-            observed_generation=generation,
-        )
-    order = [one.type for one in wanted]
-    known = tuple(condition for condition in known if condition.type in order)
-    return [condition.to_json() for condition in sorted(known, key=lambda condition: order.index(condition.type))]
+    """Conditions in the order of the observations; a time moves only where a status does, and what is as it was stays as it is."""
+    known = {condition["type"]: condition for condition in before}
+    found = []
+    for one in observations:
+        old = known.get(one.type)
+        new = {"status": one.status, "reason": one.reason, "message": one.message, "observedGeneration": generation}
+        if old is not None and all(old.get(name) == value for name, value in new.items()):
+            found.append(dict(old))
+            continue
+        (changed,) = set_condition(
+            () if old is None else (Condition.model_validate(old),),
+            type=one.type, status=one.status, reason=one.reason, message=one.message, now=now, observed_generation=generation,
+        )  # fmt: skip
+        found.append(changed.to_json())
+    return found

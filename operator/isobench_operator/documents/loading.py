@@ -125,7 +125,6 @@ class _Loader:
                         ("metadata", name),
                         "unknown field",
                         near(name, _KEPT_METADATA),
-                        value=metadata[name],
                         key=True,
                     )
                 del metadata[name]

@@ -166,11 +166,7 @@ def _nodes(text: str, path: Path, errors: list[DocumentError]) -> Iterator[yaml.
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
-        words = (
-            f"is no YAML: the character #x{ord(error.character):04x} is not allowed"
-            if error.character
-            else "is no YAML"
-        )
+        words = f"is no YAML: the character #x{error.character:04x} is not allowed"
         errors.append(DocumentError(file=path, line=line, column=column, message=words, remedy="remove it"))
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         errors.append(DocumentError(file=path, message=f"is no YAML: {error}", remedy="check its quotes and escapes"))

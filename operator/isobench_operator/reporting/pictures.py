@@ -1,0 +1,188 @@
+"""Geometry of the report's pictures: numbers in, positions in percent of a box out. The template draws them as inline SVG.
+
+Positions are percentages, so that a picture is as wide as its column while its text keeps its size, from 320 pixels to a wall.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from .folder import Json, items, mapping, number
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A labelled position on an axis."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A logarithmic axis from `low` to `high`, as percentages from `start` to `end`."""
+
+    low: float
+    high: float
+    start: float = 0
+    end: float = 100
+
+    def at(self, value: float) -> float:
+        """Where a value stands, kept inside the axis."""
+        inside = min(max(value, self.low), self.high)
+        share = math.log(inside / self.low) / math.log(self.high / self.low)
+        return round(self.start + share * (self.end - self.start), 3)
+
+    def ticks(self, most: int = 6, suffix: str = "") -> tuple[Tick, ...]:
+        """Round values within the axis, at most `most`."""
+        values = _round_values(self.low, self.high, most)
+        return tuple(Tick(self.at(value), f"{value:.6g}{suffix}") for value in values)
+
+
+def _round_values(low: float, high: float, most: int) -> list[float]:
+    if high / low > 4:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for steps in ((1, 2, 5), (1, 3), (1,)):
+            values = [step * 10.0**power for power in decades for step in steps]
+            inside = [value for value in values if low <= value <= high]
+            if len(inside) <= most:
+                return inside
+        return inside[:: math.ceil(len(inside) / most)]
+    raw = (high - low) / max(most - 1, 1)
+    size = 10 ** math.floor(math.log10(raw))
+    step = next(size * nice for nice in (1, 2, 5, 10) if size * nice >= raw)
+    first = math.ceil(low / step - 1e-9)
+    return [round(index * step, 10) for index in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def scale_over(
+    values: Iterable[float], *, start: float = 0, end: float = 100, least: float = 1.02, margin: float = 0.06
+) -> Scale:
+    """An axis over the values with some air around them, spanning at least a factor of `least`."""
+    logs = [math.log(value) for value in values if value > 0]
+    low, high = (min(logs), max(logs)) if logs else (0.0, 0.0)
+    lacking = max(0.0, math.log(least) - (high - low)) / 2
+    air = (high - low + 2 * lacking) * margin + lacking
+    return Scale(math.exp(low - air), math.exp(high + air), start, end)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An interval on an axis, with its estimate, and the noise floor's band around 1."""
+
+    low: float
+    high: float
+    at: float
+    band_low: float
+    band_high: float
+
+
+@dataclass(frozen=True)
+class ForestAxis:
+    """The axis that all Commits share; `one` is where base and head take the same time."""
+
+    scale: Scale
+    one: float
+    ticks: tuple[Tick, ...]
+
+    def bar(self, speedup: float, ends: tuple[float, float] | None, floor_percent: float | None) -> Bar:
+        """One Commit's interval."""
+        low, high = ends or (speedup, speedup)
+        band = 1 + (floor_percent or 0) / 100
+        at = self.scale.at
+        return Bar(at(low), at(high), at(speedup), at(1 / band), at(band))
+
+
+def forest_axis(values: Sequence[float]) -> ForestAxis:
+    """An axis over all estimates and ends of intervals, 1 always on it."""
+    scale = scale_over([*values, 1.0], start=2, end=98, least=1.2)
+    return ForestAxis(scale, scale.at(1.0), scale.ticks(7, TIMES))
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A sample or a ratio."""
+
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """The samples of one revision."""
+
+    name: str
+    dots: tuple[Dot, ...]
+    median_at: float
+
+
+@dataclass(frozen=True)
+class SamplePlot:
+    """Samples over rounds, and the ratio of each round below it.
+
+    Attributes:
+        thinned: whether each dot is a round's median because there are too many samples to show.
+        ratio_band: the interval of the ratio as (top, bottom), where there is one.
+    """
+
+    rounds: int
+    series: tuple[Series, ...]
+    time_ticks: tuple[Tick, ...]
+    thinned: bool
+    ratios: tuple[Dot, ...]
+    ratio_ticks: tuple[Tick, ...]
+    ratio_one: float
+    ratio_at: float | None
+    ratio_band: tuple[float, float] | None
+
+
+def _milliseconds(raw: Json, name: str, loops: float) -> list[float]:
+    taken = items(mapping(raw.get("samples")).get(name))
+    values = (number(mapping(sample).get("wall_ns")) for sample in taken)
+    return [value / 1e6 / loops for value in values if value and value > 0]
+
+
+def sample_plot(result: Json, other: str, *, most_dots: int) -> SamplePlot | None:
+    """The picture of a result artifact, or None where it holds no rounds."""
+    loops = number(mapping(result.get("plan")).get("loops")) or 1.0
+    kept = [mapping(raw) for raw in items(result.get("rounds")) if not mapping(raw).get("discarded")]
+    sides = {name: [_milliseconds(raw, name, loops) for raw in kept] for name in ("base", other)}
+    pairs = list(zip(sides["base"], sides[other], strict=True))
+    used = [(base, ours) for base, ours in pairs if base and ours]
+    if not used:
+        return None
+    thinned = sum(len(base) + len(ours) for base, ours in used) > most_dots
+    used = used[:: math.ceil(2 * len(used) / most_dots)] if thinned else used
+    time = scale_over((value for pair in used for side in pair for value in side), start=96, end=4, least=1.1)
+    width = 100 / len(used)
+
+    def series(name: str, index: int, shift: float) -> Series:
+        shown = [[median(pair[index])] if thinned else pair[index] for pair in used]
+        dots = (
+            Dot(round((number + 0.5 + shift) * width, 2), time.at(value))
+            for number, values in enumerate(shown)
+            for value in values
+        )
+        return Series(name, tuple(dots), time.at(median([value for pair in used for value in pair[index]])))
+
+    ratios = [median(base) / median(ours) for base, ours in used]
+    statistics = mapping(result.get("statistics"))
+    ends = [end for end in map(number, items(statistics.get("ci95"))) if end]
+    speedup = number(statistics.get("speedup"))
+    axis = scale_over([*ratios, 1.0, *ends], start=94, end=6, least=1.05)
+    return SamplePlot(
+        rounds=len(kept),
+        series=(series("base", 0, -0.16), series(other, 1, 0.16)),
+        time_ticks=time.ticks(5, " ms"),
+        thinned=thinned,
+        ratios=tuple(Dot(round((number + 0.5) * width, 2), axis.at(ratio)) for number, ratio in enumerate(ratios)),
+        ratio_ticks=axis.ticks(5, TIMES),
+        ratio_one=axis.at(1.0),
+        ratio_at=axis.at(speedup) if speedup else None,
+        ratio_band=(axis.at(ends[1]), axis.at(ends[0])) if len(ends) == 2 else None,
+    )
