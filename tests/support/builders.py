@@ -84,7 +84,11 @@ def prepared(revision: str, *, sha: str | None = None, script: bool = True, **da
 def written(number: int = 1, **data: Any) -> dict[str, Any]:
     """What a generate Job reports."""
     usage = {"promptTokens": 1000, "completionTokens": 200, "usd": "0.0125"}
-    found = {"test": digest(f"generated test {number}"), "generation": digest(f"attempts {number}"), "model": "gpt-test"}
+    found = {
+        "test": digest(f"generated test {number}"),
+        "generation": digest(f"attempts {number}"),
+        "model": "gpt-test",
+    }
     return {**found, "origin": "generated", "regenerate": "0", "repair": "0", "usage": usage, **data}
 
 

@@ -77,7 +77,7 @@ def cluster(
     directory: Path,
     *,
     isolation: Isolation | None = None,
-    on_change: Callable[[Key], None] = lambda key: None,
+    on_change: Callable[[Key], object] = repr,
     parallelism: int = 4,
     **more: Any,
 ) -> EmbeddedCluster:

@@ -221,5 +221,7 @@ class FakeCluster:
             "status": status,
         }
         word = "Failed" if code else "Complete"
-        held["status"] = {"conditions": [{"type": word, "status": "True", "reason": "BackoffLimitExceeded" if code else ""}]}
+        held["status"] = {
+            "conditions": [{"type": word, "status": "True", "reason": "BackoffLimitExceeded" if code else ""}]
+        }
         self._tell(held)

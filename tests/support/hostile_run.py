@@ -14,9 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.embedded_jobs import cluster, commit, container, ended, job, pods_of, until_ended
-
 from isobench_operator.cluster.sandbox import detect, none
+from support.embedded_jobs import cluster, commit, container, ended, job, pods_of, until, until_ended
 
 FETCH = """
 import json, os, pathlib, sys
@@ -59,9 +58,10 @@ async def main(folder: Path, kind: str) -> int:
             volumes = [{"name": "in", "emptyDir": {}}, {"name": "out", "emptyDir": {}}]
             store = [{"name": "ISOBENCH_STORE", "value": "$(ISOBENCH_ROOT)/store"}]
             fetch["env"] = store
-            await runtime.create(job(owner, "keyed", [keyed], volumes=[{"name": "key", "secret": {"secretName": "key"}}]))
-            while not (pods := await pods_of(runtime, owner, "keyed")) or "running" not in pods[0]["status"]["containerStatuses"][0]["state"]:
-                await asyncio.sleep(0.02)
+            await runtime.create(
+                job(owner, "keyed", [keyed], volumes=[{"name": "key", "secret": {"secretName": "key"}}])
+            )
+            await until((directory / "jobs/keyed/attempt-1/logs/report.log").exists)
             containers = [fetch, measure, container("report", "")]
             await runtime.create(job(owner, "j", containers, volumes=volumes, annotations=annotations))
             [done] = await until_ended(runtime, owner, "j")
@@ -70,7 +70,11 @@ async def main(folder: Path, kind: str) -> int:
             text = (place / "out/found.json").read_text() if (place / "out/found.json").exists() else "null"
             log = (place / "logs/measure.log").read_text() if (place / "logs/measure.log").exists() else ""
     words = {"kind": isolation.kind, "nested": isolation.nested, "words": isolation.words}
-    print(json.dumps({"isolation": words, "got": json.loads(text), "ended": ended(done), "log": log, "status": pod["status"]}))
+    print(
+        json.dumps(
+            {"isolation": words, "got": json.loads(text), "ended": ended(done), "log": log, "status": pod["status"]}
+        )
+    )
     return 0
 
 

@@ -79,7 +79,7 @@ class Job:
     root: Path
     environments: Mapping[str, Path]
 
-    def measure(self, test: str, *, parent: str = sys.executable, within: float = 60.0, **plan: Any) -> Measured:
+    def measure(self, test: str, *, parent: str = sys.executable, within: float = 120.0, **plan: Any) -> Measured:
         """Write plan.json and test.py, run `harness.pyz measure` as its container would, and read what it left."""
         folder = self.root / f"job{len(list(self.root.glob('job*')))}"
         for name in ("in", "out", "tmp"):
@@ -140,7 +140,7 @@ def make_plan(environments: Mapping[str, Path], **changes: Any) -> dict[str, Any
         "budget_seconds": 4,
         "minimum_effect_percent": "2",
         "floor_percent": None,
-        "timeout_seconds": 40,
+        "timeout_seconds": 90,
         "ask_better": False,
         "seed": 7,
         "interpreter": None,

@@ -1,0 +1,211 @@
+"""`measure`: the guardian and the measuring parent of one Job, from plan.json and test.py to rounds.jsonl, run.json and outcome.json.
+
+Two processes, because a test may kill the one that started its worker: the guardian waits, and says so if that happens. The measuring
+parent keeps every sample in memory; at its end it kills all that is below it, empties the output folder and only then writes.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from typing import Any, Callable, Dict, List, Optional
+
+from . import (
+    calibrate,
+    checker,
+    fingerprint,
+    gpu,
+    oldstyle,
+    private,
+    reaping,
+    rounds,
+    scripts,
+    validate,
+    wire,
+)
+from .events import Fall, Stop
+from .parent import Session
+
+STAGE = "measure"
+GUARDIAN_SECONDS = 20.0
+
+
+def main(in_dir: str, out_dir: str) -> None:
+    """Run the plan of `in_dir`; whatever happens, outcome.json is the last file written to `out_dir`.
+
+    Raises:
+        wire.PlanError: the plan cannot be read.
+    """
+    plan = wire.read_plan(in_dir)
+    timeout = float(plan["timeout_seconds"])
+    reaping.protect_self()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            reaping.die_with_parent()
+            reaping.protect_self()
+            reaping.ignore_signals()
+            _measure(plan, in_dir, out_dir)
+            code = 0
+        except BaseException as error:
+            full = isinstance(error, OSError) and error.errno == 28
+            traceback.print_exc()
+            _conclude(out_dir, "DiskFull" if full else "InternalError", traceback.format_exc(), {})
+            code = 0
+        finally:
+            os._exit(code)
+    status = _await(child, timeout + GUARDIAN_SECONDS)
+    left = reaping.kill_below(os.getpid())
+    if status == 0 and os.path.isfile(os.path.join(out_dir, "outcome.json")):
+        return
+    private.empty_folder(out_dir)
+    if status is None:
+        words = "measuring had not ended {:.0f} s after its time limit{}".format(
+            GUARDIAN_SECONDS, "" if left else ", and processes are left"
+        )
+        wire.write_outcome(out_dir, STAGE, "MeasureTimeout", words)
+    elif os.WIFSIGNALED(status):
+        words = "the measuring process was killed by signal {}: a test or a revision sends signals to processes that are not its own, or memory ran out"
+        wire.write_outcome(out_dir, STAGE, "WorkerCrashed", words.format(os.WTERMSIG(status)))
+    else:
+        wire.write_outcome(
+            out_dir,
+            STAGE,
+            "InternalError",
+            "the measuring process ended with status {} and without an outcome".format(status),
+        )
+
+
+def _await(child: int, seconds: float) -> Optional[int]:
+    """The wait status of the measuring parent, or None where it had to be killed for being late."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return status
+        time.sleep(0.05)
+    with contextlib.suppress(OSError):
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def _harness() -> List[str]:
+    """Where a worker imports this package from: its root (a folder or the .pyz) and its name."""
+    package = str(__package__)
+    root = os.path.abspath(__file__)
+    for _ in range(package.count(".") + 2):
+        root = os.path.dirname(root)
+    return [root, package]
+
+
+def _measure(plan: Dict[str, Any], in_dir: str, out_dir: str) -> None:
+    timeout = float(plan["timeout_seconds"])
+    deadline = time.monotonic() + timeout - max(1.0, min(15.0, 0.05 * timeout))
+    with open(os.path.join(in_dir, "test.py"), "rb") as file:
+        test = file.read()
+    root = tempfile.mkdtemp(prefix="m")
+    try:
+        session = Session(
+            plan, test, root, _harness(), deadline, sorted(os.sched_getaffinity(0)), data_bytes=private.memory_limit()
+        )
+        _run(session, out_dir)
+    finally:
+        private.remove(root)
+
+
+def _run(session: Session, out_dir: str) -> None:
+    begin = time.monotonic()
+    run: Dict[str, Any] = {
+        "v": 1,
+        "equivalence": {"equal": None, "words": "not judged"},
+        "changed_share": None,
+        "calibration": None,
+        "stopped": None,
+        "fingerprint": None,
+    }
+    measured = rounds.Measured()
+    reason, tail, detail = None, "", {}
+    kind = scripts.kind_of(session.test.decode("utf-8", "replace"))
+    try:
+        if kind == scripts.SIX:
+            _functions(session, run, measured)
+        else:
+            _whole(session, run, measured, kind)
+        run["fingerprint"] = fingerprint.collect(session)
+    except Fall as fall:
+        reason, tail, detail = fall.reason, fall.words, {"revision": fall.revision}
+        if fall.reason == "MeasureTimeout":
+            tail = "{}\n{} rounds were done.".format(tail, len(measured.rounds))
+    except Stop as stop:
+        reason, tail = stop.reason, stop.words
+    os.sched_setaffinity(0, session.cpus)
+    run["checks"], run["flags"] = session.checks, session.flags
+    run.setdefault("plan", _plan(session, kind, None, single=True))
+    run["gpu_seconds"] = round(time.monotonic() - begin, 3) if gpu.describe() is not None else 0.0
+    if reason is not None and "share" in session.checks.get("changed_share", {}):
+        run["changed_share"] = session.checks["changed_share"]["share"]
+    files = {
+        "rounds.jsonl": "".join(json.dumps(line, sort_keys=True, allow_nan=False) + "\n" for line in measured.rounds),
+        "run.json": json.dumps(run, sort_keys=True, allow_nan=False),
+    }
+    _conclude(out_dir, reason, tail, files, {**detail, "checks": session.checks})
+
+
+def _conclude(
+    out_dir: str, reason: Optional[str], tail: str, files: Dict[str, str], detail: Optional[Dict[str, Any]] = None
+) -> None:
+    """End everything below this process, empty the output folder, write: outcome.json last."""
+    reaping.kill_below(os.getpid())
+    private.empty_folder(out_dir)
+    os.makedirs(out_dir, exist_ok=True)
+    for name, content in files.items():
+        wire.write_file(os.path.join(out_dir, name), content.encode())
+    wire.write_outcome(out_dir, STAGE, reason, tail, detail)
+
+
+def _plan(session: Session, kind: str, frozen: Optional[calibrate.Frozen], *, single: bool) -> Dict[str, Any]:
+    return {
+        "seed": session.plan.get("seed", 0),
+        "warmups": frozen.warmups if frozen else 0,
+        "k": frozen.k if frozen else 1,
+        "loops": frozen.loops if frozen else 1,
+        "granularity": "function" if kind == scripts.SIX else "process",
+        "budget_seconds": session.plan["budget_seconds"],
+        "order": "sample" if kind == scripts.SIX else "process",
+        "cpus": session.cpus,
+        "single_cpu": single,
+        "inputs": frozen.mode if frozen else None,
+    }
+
+
+def _functions(session: Session, run: Dict[str, Any], measured: rounds.Measured) -> None:
+    if session.plan["role"] == "base":
+        run["changed_share"] = validate.validate(session)
+    frozen = calibrate.calibrate(session)
+    run["calibration"] = frozen.as_dict()
+    run["plan"] = _plan(session, scripts.SIX, frozen, single=frozen.single)
+    _rounds(session, run, measured, lambda index: rounds.run_round(session, index, frozen, measured))
+    rounds.raise_flags(session, measured, frozen.loops)
+    run["equivalence"] = checker.equivalence(session, measured, frozen)
+
+
+def _whole(session: Session, run: Dict[str, Any], measured: rounds.Measured, kind: str) -> None:
+    whole = oldstyle.prepare(session, kind)
+    run["plan"] = _plan(session, kind, None, single=whole.single)
+    run["equivalence"] = {"equal": None, "words": "a script of the older kind has no check of its results"}
+    _rounds(session, run, measured, lambda index: oldstyle.run_round(session, index, whole))
+
+
+def _rounds(
+    session: Session, run: Dict[str, Any], measured: rounds.Measured, one_round: Callable[[int], Dict[str, Any]]
+) -> None:
+    rounds.run_rounds(session, measured, one_round)
+    run["stopped"] = measured.stopped

@@ -1,0 +1,288 @@
+"""Scripts of the older kind: pytest files, and scripts without the six functions. Timed as whole processes, start-up beside.
+
+They have no check of results, so nothing is said about equivalence. Of a pytest file only the tests that run on both sides are timed.
+"""
+
+import json
+import os
+import resource
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple
+
+from . import private, processes, scripts
+from .calibrate import SINGLE_THREAD_RATIO, too_long
+from .events import Fall, Stop
+from .parent import Session
+from .rounds import Pressure
+
+OUTCOMES = "outcomes.json"
+MAX_OUTCOMES = 4 << 20
+CONFTEST = b"""
+import json, os
+
+_seen = {}
+
+def _note(report):
+    crash = getattr(getattr(report, "longrepr", None), "reprcrash", None)
+    message = str(getattr(crash, "message", "") or "")
+    words = str(report.longrepr)[-3000:] if report.outcome != "passed" else ""
+    before = _seen.get(report.nodeid)
+    if before is None or before["outcome"] == "passed":
+        _seen[report.nodeid] = {"outcome": report.outcome, "assertion": message.startswith(("assert", "AssertionError")), "words": words}
+
+def pytest_runtest_logreport(report):
+    if report.when == "call" or report.outcome != "passed":
+        _note(report)
+
+def pytest_collectreport(report):
+    if report.outcome != "passed":
+        _note(report)
+
+def pytest_sessionfinish(session):
+    with open(os.environ["OUTCOMES"], "w") as file:
+        json.dump(_seen, file)
+"""
+EMPTY_TEST = b"def test_nothing():\n    pass\n"
+
+
+@dataclass
+class Whole:
+    """How a script is run as a process.
+
+    Attributes:
+        kind: pytest or script.
+        tests: pytest's ids of what is timed.
+        allow_failure: a performance assertion fails, so a failing exit code is expected.
+        single: whether base keeps at most one CPU busy.
+    """
+
+    kind: str
+    tests: List[str] = field(default_factory=list)
+    allow_failure: bool = False
+    single: bool = True
+
+
+def _pytest(python: str, *arguments: str) -> List[str]:
+    return [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "empty.ini", "--rootdir", ".", *arguments]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process that ended: nanoseconds by the parent's clock, what it used, its exit code and last words."""
+
+    wall_ns: int
+    usage: Dict[str, int]
+    code: int
+    printed: str
+
+
+def _run(
+    session: Session,
+    name: str,
+    argv: List[str],
+    *,
+    hashseed: int,
+    pad: int,
+    cpus: List[int],
+    files: Optional[Dict[str, bytes]] = None,
+) -> Tuple[Run, Dict[str, Any]]:
+    folders = session.folders(name)
+    own = os.path.dirname(folders["test"])
+    for path, content in {"empty.ini": b"[pytest]\n", **(files or {})}.items():
+        with open(os.path.join(own, path), "wb") as file:
+            file.write(content)
+    revision = session.revisions[name]
+    env = session.environment(name, folders, hashseed=hashseed, pad=pad)
+    paths = [os.path.normpath(os.path.join(revision.tree, one)) for one in session.plan.get("path") or []]
+    if paths:
+        env["PYTHONPATH"] = os.pathsep.join(paths)
+    env["OUTCOMES"] = os.path.join(folders["out"], OUTCOMES)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cwd = own if "pytest" in argv else folders["work"]
+    process = processes.Process(
+        argv, env=env, cwd=cwd, logs=session.logs, cpus=cpus, data_bytes=session.data_bytes, talks=False
+    )
+    try:
+        code, end_ns = process.wait(session.deadline)
+    except processes.Late:
+        raise Fall("late", name, "the script still ran at the time limit") from None
+    finally:
+        process.end()
+        outcomes = _outcomes(env["OUTCOMES"])
+        printed = process.printed()
+        private.remove(folders["place"])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    usage = {
+        "cpu_ns": int((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e9),
+        "minflt": after.ru_minflt - before.ru_minflt,
+        "majflt": after.ru_majflt - before.ru_majflt,
+        "nvcsw": after.ru_nvcsw - before.ru_nvcsw,
+        "nivcsw": after.ru_nivcsw - before.ru_nivcsw,
+    }
+    return Run(end_ns - process.started_ns, usage, code, printed), outcomes
+
+
+def _outcomes(path: str) -> Dict[str, Any]:
+    try:
+        if os.path.islink(path) or os.path.getsize(path) > MAX_OUTCOMES:
+            return {}
+        with open(path, "rb") as file:
+            found = json.loads(file.read(MAX_OUTCOMES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return (
+        {str(key): value for key, value in found.items() if isinstance(value, dict)} if isinstance(found, dict) else {}
+    )
+
+
+def prepare(session: Session, kind: str) -> Whole:
+    """Run the script once on every revision, and settle what is timed.
+
+    Raises:
+        Fall, Stop: it failed, skipped itself, or takes too long on base.
+    """
+    whole = Whole(kind)
+    if kind == scripts.PYTEST:
+        _choose_tests(session, whole)
+    else:
+        for name in session.names:
+            _try_script(session, name)
+    run, _ = _timed(session, "base", whole, hashseed=1, pad=0, cpus=session.cpus)
+    whole.single = run.usage["cpu_ns"] <= SINGLE_THREAD_RATIO * run.wall_ns
+    words = too_long(session, run.wall_ns)
+    session.check(
+        "sample_size", words is None, words or "one run of the script takes {:.3g} ms".format(run.wall_ns / 1e6)
+    )
+    if words is not None and session.plan["role"] == "base":
+        raise Stop("SampleTooLong", words)
+    session.check("runs", True, "the script runs on {}".format(" and ".join(session.names)))
+    return whole
+
+
+def _try_script(session: Session, name: str) -> None:
+    with session.worker(name) as worker:
+        arguments = worker.import_arguments()
+        worker.ask("script", **arguments)
+        found = worker.prove_package()
+        if not found.get("imported"):
+            session.flag("target_mocked")
+            session.check("package", False, "{} was never imported".format(arguments["package"]))
+        printed = worker.printed()
+    if scripts.says_it_skipped(printed):
+        raise Fall("skipped", name, "the script left with success after saying:\n{}".format(printed[-2000:]))
+
+
+def _choose_tests(session: Session, whole: Whole) -> None:
+    seen: Dict[str, Dict[str, Any]] = {}
+    for name in session.names:
+        argv = _pytest(session.revisions[name].python, "test_generated.py")
+        run, outcomes = _run(session, name, argv, hashseed=1, pad=0, cpus=session.cpus, files={"conftest.py": CONFTEST})
+        if not outcomes:
+            kind = "crashed" if run.code < 0 else "exit"
+            raise Fall(
+                kind, name, "pytest ended with exit code {} and no outcome:\n{}".format(run.code, run.printed[-6000:])
+            )
+        seen[name] = outcomes
+        _anything_ran(name, outcomes)
+    everything = sorted(seen["base"])
+    passed = [one for one in everything if all(_outcome(seen[name], one) == "passed" for name in session.names)]
+    asserted = [
+        one
+        for one in everything
+        if seen["base"][one].get("assertion") and all(_ran(seen[name], one) for name in session.names)
+    ]
+    if asserted:
+        session.check(
+            "performance_assertion", False, "an assertion fails on base in {}".format(", ".join(asserted)[:500])
+        )
+    whole.tests = passed or asserted
+    whole.allow_failure = not passed
+    if not whole.tests:
+        raise Stop(
+            "BehaviourChanged",
+            "no test of the file runs on both {} and {}:\n{}".format(*session.names, _first_words(seen[session.other])),
+        )
+    if len(whole.tests) < len(everything):
+        session.flag("partly_skipped")
+        session.check(
+            "partly_skipped",
+            False,
+            "{} of {} tests are timed: those that run on both sides".format(len(whole.tests), len(everything)),
+        )
+
+
+def _anything_ran(name: str, outcomes: Dict[str, Any]) -> None:
+    kinds = [one.get("outcome") for one in outcomes.values()]
+    if "passed" in kinds or any(one.get("assertion") for one in outcomes.values()):
+        return
+    kind = "raised" if "failed" in kinds else "skipped"
+    raise Fall(kind, name, _first_words(outcomes))
+
+
+def _outcome(outcomes: Dict[str, Any], test: str) -> Optional[str]:
+    found = outcomes.get(test, {}).get("outcome")
+    return found if isinstance(found, str) else None
+
+
+def _ran(outcomes: Dict[str, Any], test: str) -> bool:
+    return _outcome(outcomes, test) == "passed" or bool(outcomes.get(test, {}).get("assertion"))
+
+
+def _first_words(outcomes: Dict[str, Any]) -> str:
+    words = [str(one.get("words", "")) for one in outcomes.values() if one.get("outcome") != "passed"]
+    return "\n".join(words)[:6000]
+
+
+def _timed(session: Session, name: str, whole: Whole, *, hashseed: int, pad: int, cpus: List[int]) -> Tuple[Run, int]:
+    """Run the script, and beside it the same start-up without it; returns the run and the start-up in ns."""
+    python = session.revisions[name].python
+    if whole.kind == scripts.PYTEST:
+        empty, argv = _pytest(python, "test_empty.py"), _pytest(python, *whole.tests)
+    else:
+        empty, argv = [python, "-c", "pass"], [python, os.path.join("_generated_perf_tests", "test_generated.py")]
+    startup, _ = _run(session, name, empty, hashseed=hashseed, pad=pad, cpus=cpus, files={"test_empty.py": EMPTY_TEST})
+    run, _ = _run(session, name, argv, hashseed=hashseed, pad=pad, cpus=cpus)
+    if run.code != 0 and not (whole.allow_failure and run.code == 1):
+        kind = "crashed" if run.code < 0 else "exit"
+        raise Fall(kind, name, "the script ended with exit code {}:\n{}".format(run.code, run.printed[-6000:]))
+    return run, startup.wall_ns
+
+
+def run_round(session: Session, index: int, whole: Whole) -> Dict[str, Any]:
+    """One round: the script once per revision, in random order. `wall_ns` is without the start-up, `parent_ns` with it."""
+    draw = session.draw("round", index)
+    order = list(session.names)
+    draw.shuffle(order)
+    hashseed, pad = draw.randrange(1, 1 << 32), draw.randrange(4096)
+    cpus = session.place(index, single=whole.single)
+    before = Pressure.now()
+    samples: Dict[str, List[Dict[str, Any]]] = {}
+    startup: Dict[str, int] = {}
+    for name in order:
+        run, startup[name] = _timed(session, name, whole, hashseed=hashseed, pad=pad, cpus=cpus)
+        wall = max(1, run.wall_ns - startup[name])
+        samples[name] = [
+            {
+                "wall_ns": wall,
+                "parent_ns": run.wall_ns,
+                "gpu_ms": None,
+                "run_delay_ns": 0,
+                "threads_before": 0,
+                "threads_after": 0,
+                "drain_ns": 0,
+                "keep": False,
+                **run.usage,
+            }
+        ]
+    cold = {name: {"wall_ns": one[0]["wall_ns"], "cpu_ns": one[0]["cpu_ns"]} for name, one in samples.items()}
+    cause = Pressure.now().cause_since(before)
+    return {
+        "round": index,
+        "order": order,
+        "hashseed": hashseed,
+        "pad": pad,
+        "samples": samples,
+        "cold": cold,
+        "startup_ns": startup,
+        "discarded": cause,
+    }

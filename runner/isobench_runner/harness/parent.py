@@ -1,0 +1,291 @@
+"""What the measuring parent shares over a run, and its side of the conversation with one worker.
+
+The parent owns the clock, the deadline and every random draw, and never imports repository code. A worker's words are checked before
+they are believed; whatever a worker does instead of answering becomes a typed `Fall`. Deciding what to measure is not done here.
+"""
+
+import os
+import random
+import tempfile
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from . import private, processes
+from .events import Calls, Fall
+from .processes import Died, Late, Process
+
+BOOT = "import sys; sys.path[0] = sys.argv[1]; from importlib import import_module as load; load(sys.argv[2] + '.worker').main()"
+
+
+@dataclass
+class Revision:
+    """One prepared revision: where it lies and what starts it."""
+
+    name: str
+    sha: str
+    env_dir: str
+    python: str
+    tree: str
+
+
+@dataclass
+class Session:
+    """What a run shares: the plan, its folders, the deadline, and what has been found so far."""
+
+    plan: Dict[str, Any]
+    test: bytes
+    root: str
+    harness: Sequence[str]
+    deadline: float
+    cpus: List[int]
+    flags: List[str] = field(default_factory=list)
+    checks: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    logs: processes.Logs = field(default_factory=processes.Logs)
+    code_caches: Dict[str, str] = field(default_factory=dict)
+    data_bytes: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        self.revisions = {
+            one["name"]: Revision(one["name"], one["sha"], one["env_dir"], one["python"], one["tree"])
+            for one in self.plan["revisions"]
+        }
+        self.names = list(self.revisions)
+        self.results = os.path.join(self.root, "results")
+        os.mkdir(self.results, 0o700)
+
+    @property
+    def other(self) -> str:
+        """The revision beside base."""
+        return str(self.names[1])
+
+    def draw(self, *names: Any) -> random.Random:
+        """A random source of its own for a named purpose: the plan's seed makes it repeatable."""
+        return random.Random("{}:{}".format(self.plan.get("seed", 0), ":".join(str(name) for name in names)))
+
+    def flag(self, name: str) -> None:
+        """Raise a flag, once."""
+        if name not in self.flags:
+            self.flags.append(name)
+
+    def check(self, name: str, ok: Optional[bool], words: str, **more: Any) -> None:  # noqa: FBT001 - a check reads as name, verdict, words
+        """Record what a check saw; `ok` None where it could not say."""
+        self.checks[name] = {"ok": ok, "words": words[:4000], **more}
+
+    def left(self) -> float:
+        """Seconds until the wall limit."""
+        return self.deadline - time.monotonic()
+
+    def place(self, round_index: int, *, single: bool) -> List[int]:
+        """The CPUs of a round's workers; the parent moves out of their way. One CPU rotates where base is single-threaded."""
+        if not single or len(self.cpus) == 1:
+            os.sched_setaffinity(0, self.cpus)
+            return list(self.cpus)
+        mine = self.cpus[(round_index + 1) % len(self.cpus)]
+        os.sched_setaffinity(0, [mine])
+        return [self.cpus[round_index % len(self.cpus)]]
+
+    def folders(self, name: str) -> Dict[str, str]:
+        """Private folders of one process of a revision, with the revision's compiled kernels in them."""
+        made = private.folders(self.root, self.revisions[name].tree, self.test)
+        if name in self.code_caches:
+            private.copy_code_caches(self.code_caches[name], made["cache"])
+        return made
+
+    def environment(self, name: str, folders: Dict[str, str], *, hashseed: int, pad: int) -> Dict[str, str]:
+        """The environment variables of one process of a revision."""
+        return private.environment(
+            folders, python=self.revisions[name].python, hashseed=hashseed, pad=pad, threads=len(self.cpus)
+        )
+
+    def worker(self, name: str, *, hashseed: int = 0, pad: int = 0, cpus: Optional[List[int]] = None) -> "Worker":
+        """Start a fresh process of a revision; it has imported nothing yet."""
+        return Worker(self, self.revisions[name], hashseed=hashseed, pad=pad, cpus=cpus or self.cpus)
+
+    def result_path(self, label: str) -> str:
+        """A new path for a stored result that no worker knows beforehand."""
+        return os.path.join(tempfile.mkdtemp(prefix="r", dir=self.results), label)
+
+
+class Worker:
+    """The parent's end of one worker process."""
+
+    def __init__(self, session: Session, revision: Revision, *, hashseed: int, pad: int, cpus: List[int]) -> None:
+        self._session, self._revision = session, revision
+        self.name = revision.name
+        self._folders = session.folders(revision.name)
+        env = session.environment(revision.name, self._folders, hashseed=hashseed, pad=pad)
+        argv = [revision.python, "-c", BOOT, *session.harness]
+        try:
+            self._process = Process(
+                argv, env=env, cwd=self._folders["work"], logs=session.logs, cpus=cpus, data_bytes=session.data_bytes
+            )
+        except OSError as error:
+            raise Fall("crashed", self.name, "{} cannot be started: {}".format(revision.python, error)) from error
+        self.started_ns = self._process.started_ns
+
+    def __enter__(self) -> "Worker":  # noqa: PYI034 - Self needs 3.11
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self, *, keep_code_cache: bool = False) -> None:
+        """Kill it with everything below it and remove its folders; a pilot's compiled kernels may be kept for its revision."""
+        self._process.end()
+        if keep_code_cache and os.path.isdir(os.path.join(self._folders["cache"], "code")):
+            self._session.code_caches[self.name] = self._folders["cache"]
+        else:
+            private.remove(self._folders["place"])
+
+    def ask(self, do: str, *, seconds: Optional[float] = None, **message: Any) -> Dict[str, Any]:
+        """Send a command and read its answer.
+
+        Raises:
+            Fall: it raised, left, died, spoke out of turn, or was late (`seconds`, never later than the run's deadline).
+        """
+        try:
+            self._process.say({"do": do, **message})
+            return self._answer(seconds)
+        except Died as died:
+            raise self._crashed(died, do) from died
+
+    def _answer(self, seconds: Optional[float]) -> Dict[str, Any]:
+        deadline = (
+            self._session.deadline if seconds is None else min(self._session.deadline, time.monotonic() + seconds)
+        )
+        try:
+            answer = Process.parse(self._process.hear(deadline))
+        except Late:
+            words = "no answer after {}".format(
+                "the time limit of the run" if seconds is None else "{:.1f} s".format(seconds)
+            )
+            raise Fall("late", self.name, self._with_output(words)) from None
+        return self._believed(answer)
+
+    def _believed(self, answer: Dict[str, Any]) -> Dict[str, Any]:
+        error = answer.get("error")
+        if error is None:
+            return answer
+        kind = error.get("kind") if isinstance(error, dict) else None
+        if kind not in ("raised", "exit", "skipped"):
+            raise Died("spoke out of turn")
+        words = str(error.get("traceback", ""))
+        raise Fall(kind, self.name, self._with_output(words) if kind != "raised" else words)
+
+    def _with_output(self, words: str) -> str:
+        printed = self._process.printed().strip()
+        return (
+            "{}\nIt printed last:\n{}".format(words, "\n".join(printed.splitlines()[-20:])[-4000:])
+            if printed
+            else words
+        )
+
+    def _crashed(self, died: Died, doing: str) -> Fall:
+        self._process.end()
+        if died.status == 0:
+            return Fall(
+                "skipped",
+                self.name,
+                self._with_output("the process left with exit code 0 and without a result, in {}".format(doing)),
+            )
+        if died.status is None:
+            how = str(died)
+        elif died.status < 0:
+            how = "was killed by signal {}".format(-died.status)
+        else:
+            how = "ended with exit code {}".format(died.status)
+        return Fall("crashed", self.name, self._with_output("the process {} in {}".format(how, doing)))
+
+    def printed(self) -> str:
+        """The end of what it printed so far."""
+        self._session.logs.settle()
+        return self._process.printed()
+
+    def load(self, *, preload: Sequence[str] = (), seconds: Optional[float] = None) -> Dict[str, Any]:
+        """Import the test."""
+        return self.ask("load", seconds=seconds, preload=list(preload), **self.import_arguments())
+
+    def import_arguments(self) -> Dict[str, Any]:
+        """What `load` and `script` need to find the revision's modules and to prove where they came from."""
+        revision, plan = self._revision, self._session.plan
+        paths = [os.path.normpath(os.path.join(revision.tree, one)) for one in plan.get("path") or []]
+        roots = [revision.tree, os.path.join(revision.env_dir, "env")]
+        return {"test": self._folders["test"], "paths": paths, "package": plan.get("package"), "roots": roots}
+
+    def prove_package(self) -> Dict[str, Any]:
+        """Where the package came from.
+
+        Raises:
+            Fall: `foreign`, where it was imported from outside of the revision.
+        """
+        package = self._session.plan.get("package")
+        if not package:
+            return {"imported": True, "inside": True, "file": None}
+        found = self.ask("package")
+        if found.get("imported") and not found.get("inside"):
+            raise Fall(
+                "foreign",
+                self.name,
+                "{} was imported from {}, which is neither the tree nor the environment of {}".format(
+                    package, found.get("file"), self.name
+                ),
+            )
+        return found
+
+    def call(self, seeds: List[int], *, keep: bool = False, seconds: Optional[float] = None) -> "Calls":
+        """Call `experiment` once per seed outside of the protocol, timed by the worker alone: pilots, warm-up, checks."""
+        answer = self.ask("call", seconds=seconds, seeds=seeds, keep=keep)
+        walls, cpus = answer.get("wall_ns"), answer.get("cpu_ns")
+        for numbers in (walls, cpus):
+            if (
+                not isinstance(numbers, list)
+                or len(numbers) != len(seeds)
+                or any(type(one) is not int or one < 0 for one in numbers)
+            ):
+                raise Fall("crashed", self.name, "the process spoke out of turn: calls without times")
+        modules = answer.get("new_modules")
+        lazy = answer.get("lazy")
+        return Calls(
+            wall_ns=[max(1, one) for one in walls or ()],
+            cpu_ns=list(cpus or ()),
+            new_modules=[str(one) for one in modules] if isinstance(modules, list) else [],
+            lazy=str(lazy)[:100] if lazy else None,
+            gpu=bool(answer.get("gpu")),
+        )
+
+    def store(self, label: str) -> str:
+        """Have the kept result stored and take the file away; returns its path.
+
+        Raises:
+            Fall: store_result raised, or left nothing under the name that it was given.
+        """
+        stored = os.path.join(self._folders["out"], "result")
+        self.ask("store", path=stored)
+        written = sorted(os.listdir(self._folders["out"]))
+        if not written:
+            raise Fall("raised", self.name, "store_result(result, path) wrote nothing at its path")
+        taken = self._session.result_path(label)
+        for name in written:
+            ending = name[len("result") :] if name.startswith("result") else "." + name
+            os.replace(os.path.join(self._folders["out"], name), taken + ending)
+        return taken
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def go(self) -> Tuple[int, Dict[str, Any]]:
+        """Let it run the prepared sample; returns nanoseconds by the parent's clock, and its answer."""
+        try:
+            begin = time.monotonic_ns()
+            self._process.say_bytes(b"go\n")
+            line = self._process.hear(self._session.deadline)
+            end = time.monotonic_ns()
+            return end - begin, self._believed(Process.parse(line))
+        except Late:
+            words = "experiment did not return before the time limit of the run"
+            raise Fall("late", self.name, self._with_output(words)) from None
+        except Died as died:
+            raise self._crashed(died, "experiment") from died

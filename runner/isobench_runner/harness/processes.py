@@ -1,0 +1,287 @@
+"""Processes below the measuring parent: how they start, what they may inherit, how their words are read, how all of them end.
+
+Everything here expects a hostile child: one that floods its output, closes its pipes, forks, or tries to outlive its parent. What a
+child says is bytes with a limit and a deadline. Nothing about revisions, rounds or verdicts may enter. Linux alone.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+import time
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+from .reaping import descendants, die_with_parent
+
+MAX_REPLY_BYTES = 4 << 20
+TAIL_BYTES = 16384
+TICK_MS = 100
+
+
+class Late(Exception):  # noqa: N818 - an event, not a fault
+    """A process did not answer before its deadline."""
+
+
+class Died(Exception):  # noqa: N818 - as above
+    """A process ended, closed its pipe or spoke out of turn instead of answering.
+
+    Attributes:
+        status: a waitpid status, or None where it was still alive.
+    """
+
+    def __init__(self, words: str, status: Optional[int] = None) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+class Logs:
+    """What every live process prints: drained while the parent waits for an answer, of each only the end is kept."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._tails: Dict[int, bytearray] = {}
+        self._child_ended: Optional[int] = None
+
+    def child_ended(self) -> int:
+        """A pipe that becomes readable when any child ends."""
+        if self._child_ended is None:
+            self._child_ended, wake = os.pipe()
+            os.set_blocking(self._child_ended, False)
+            os.set_blocking(wake, False)
+            signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+            signal.signal(signal.SIGCHLD, lambda *_: None)
+        return self._child_ended
+
+    def add(self, fd: int) -> bytearray:
+        """Begin to drain a pipe; the returned buffer holds its last bytes."""
+        os.set_blocking(fd, False)
+        tail = bytearray()
+        self._tails[fd] = tail
+        self._poll.register(fd, select.POLLIN)
+        return tail
+
+    def remove(self, fd: int) -> None:
+        """Drain what is left and forget the pipe."""
+        if fd in self._tails:
+            for _ in range(64):
+                if not self._drain(fd):
+                    break
+            self._forget(fd)
+
+    def _forget(self, fd: int) -> None:
+        if self._tails.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    def _drain(self, fd: int) -> bool:
+        try:
+            piece = os.read(fd, 65536)
+        except BlockingIOError:
+            return False
+        except OSError:
+            piece = b""
+        if not piece:
+            return False
+        tail = self._tails[fd]
+        tail += piece
+        del tail[:-TAIL_BYTES]
+        return True
+
+    def settle(self) -> None:
+        """Drain what has been printed up to now."""
+        for ready, _ in self._poll.poll(0):
+            if ready in self._tails and not self._drain(ready):
+                self._forget(ready)
+
+    def wait(self, fd: int, milliseconds: int) -> bool:
+        """Drain until `fd` has something to read (True, at once) or the time is over (False)."""
+        self._poll.register(fd, select.POLLIN)
+        end = time.monotonic() + milliseconds / 1000
+        try:
+            while True:
+                left = max(0, int((end - time.monotonic()) * 1000))
+                events = self._poll.poll(left)
+                if any(ready == fd for ready, _ in events):
+                    return True
+                for ready, _ in events:
+                    if not self._drain(ready):
+                        self._forget(ready)
+                if time.monotonic() >= end:
+                    return False
+        finally:
+            self._poll.unregister(fd)
+
+
+class Process:
+    """One child with two pipes for the protocol and one for what it prints; its own session, dying with its parent."""
+
+    def __init__(
+        self,
+        argv: List[str],
+        *,
+        env: Dict[str, str],
+        cwd: str,
+        logs: Logs,
+        cpus: Iterable[int],
+        data_bytes: Optional[int],
+        talks: bool = True,
+    ) -> None:
+        command_read, self._command = os.pipe()
+        self._reply, reply_write = os.pipe()
+        self._log, log_write = os.pipe()
+        wanted = list(cpus)
+
+        def before_exec() -> None:
+            die_with_parent()
+            for number in range(1, signal.NSIG):
+                with contextlib.suppress(OSError, ValueError):
+                    signal.signal(number, signal.SIG_DFL)
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, wanted)
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            if data_bytes is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
+
+        inherited = (command_read, reply_write) if talks else ()
+        numbers = [str(command_read), str(reply_write)] if talks else []
+        try:
+            self.started_ns = time.monotonic_ns()
+            self._child = subprocess.Popen(
+                argv + numbers,
+                env=env,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log_write,
+                stderr=log_write,
+                pass_fds=inherited,
+                start_new_session=True,
+                preexec_fn=before_exec,  # noqa: PLW1509 - the parent has one thread
+            )
+        except BaseException:
+            for fd in (self._command, self._reply, self._log):
+                os.close(fd)
+            raise
+        finally:
+            for fd in (command_read, reply_write, log_write):
+                os.close(fd)
+        self.pid = self._child.pid
+        self._logs = logs
+        self._tail = logs.add(self._log)
+        self._buffer = b""
+        self._open = True
+
+    def pin(self, cpus: Iterable[int]) -> None:
+        """Put the process on these CPUs; one that is gone stays gone."""
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(self.pid, list(cpus))
+
+    def printed(self) -> str:
+        """The end of what it printed."""
+        return bytes(self._tail).decode("utf-8", "replace")
+
+    def say(self, message: Any) -> None:
+        """Send one line.
+
+        Raises:
+            Died: nobody reads the other end.
+        """
+        self.say_bytes(json.dumps(message).encode() + b"\n")
+
+    def say_bytes(self, line: bytes) -> None:
+        """Send a line that is encoded already."""
+        try:
+            while line:
+                line = line[os.write(self._command, line) :]
+        except OSError:
+            raise self._died("closed its pipe") from None
+
+    def hear(self, deadline: float) -> bytes:
+        """Read one line before `deadline` (monotonic seconds).
+
+        Raises:
+            Late: it did not come in time.
+            Died: it never will.
+        """
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Late
+            if self._logs.wait(self._reply, min(TICK_MS, int(left * 1000) + 1)):
+                piece = os.read(self._reply, 65536)
+                self._buffer += piece
+                if not piece:
+                    raise self._died("closed its pipe")
+                if len(self._buffer) > MAX_REPLY_BYTES:
+                    raise Died("answered with more than {} bytes".format(MAX_REPLY_BYTES))
+            elif self._exited() and not self._logs.wait(self._reply, 0):
+                raise self._died("ended")
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def ask(self, message: Any, deadline: float) -> Dict[str, Any]:
+        """Send a message and read its answer, a JSON object.
+
+        Raises:
+            Late, Died: as above; Died also for an answer that is no JSON object.
+        """
+        self.say(message)
+        return self.parse(self.hear(deadline))
+
+    @staticmethod
+    def parse(line: bytes) -> Dict[str, Any]:
+        """An answer as an object.
+
+        Raises:
+            Died: it is none.
+        """
+        try:
+            answer = json.loads(line.decode())
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise Died("spoke out of turn: {!r}".format(line[:200]))
+        return answer
+
+    def wait(self, deadline: float) -> Tuple[int, int]:
+        """Wait for the end of a process that does not talk; returns (exit code, monotonic ns at its end).
+
+        Raises:
+            Late: it still ran at the deadline.
+        """
+        woken = self._logs.child_ended()
+        while not self._exited():
+            if time.monotonic() > deadline:
+                raise Late
+            if self._logs.wait(woken, TICK_MS):
+                os.read(woken, 4096)
+        return int(self._child.returncode), time.monotonic_ns()
+
+    def _exited(self) -> bool:
+        return self._child.poll() is not None
+
+    def _died(self, words: str) -> Died:
+        end = time.monotonic() + 1.0
+        while not self._exited() and time.monotonic() < end:
+            time.sleep(0.005)
+        return Died(words, self._child.returncode)
+
+    def end(self) -> None:
+        """Kill it and everything below it, keep the end of its words, close the pipes."""
+        if not self._open:
+            return
+        self._open = False
+        for pid in [self.pid, *descendants(self.pid)]:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(10)
+        self._logs.remove(self._log)
+        for fd in (self._command, self._reply, self._log):
+            with contextlib.suppress(OSError):
+                os.close(fd)

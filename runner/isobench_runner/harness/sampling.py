@@ -1,0 +1,75 @@
+"""One sample by the parent's clock, with the worker's own as witness, and what of the worker's words is believed.
+
+The worker's clock is closer to the work, so its claim is taken where the parent's clock and the time that either waited for a CPU
+allow it; otherwise the parent's is. Every number is checked: it comes from a process that runs untrusted code.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional
+
+from . import reaping
+from .events import Fall
+from .parent import Worker
+
+SLACK_NS = 500_000
+SLACK_SHARE = 0.01
+COUNTERS = ("cpu_ns", "minflt", "majflt", "nvcsw", "nivcsw", "threads_before", "threads_after", "drain_ns")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A raw sample and what was seen of it.
+
+    Attributes:
+        raw: its fields as rounds.jsonl has them.
+        mismatch: the worker's clock was not believed. impossible: it claimed more time than had passed.
+        lazy: a type in the result that does its work later.
+    """
+
+    raw: Dict[str, Any]
+    mismatch: bool
+    impossible: bool
+    lazy: Optional[str]
+
+
+def take_sample(worker: Worker, *, seeds: List[int], loops: int, keep: bool) -> Seen:
+    """Time one sample of a worker that is set up.
+
+    Raises:
+        Fall: it did not do its part.
+    """
+    worker.ask("prepare", seeds=seeds, loops=loops)
+    before = reaping.run_delay_ns(worker.pid), reaping.run_delay_ns(os.getpid())
+    passed, answer = worker.go()
+    waited = max(0, reaping.run_delay_ns(worker.pid) - before[0])
+    parent_waited = max(0, reaping.run_delay_ns(os.getpid()) - before[1])
+    children = reaping.descendants(worker.pid)
+    children_cpu = reaping.cpu_ns(children)
+    after = worker.ask("after", keep=keep)
+    children_later = max(0, reaping.cpu_ns(children) - children_cpu)
+    numbers, claimed = after.get("sample"), answer.get("wall_ns")
+    if not isinstance(numbers, dict) or type(claimed) is not int:
+        raise Fall("crashed", worker.name, "the process spoke out of turn: a sample without numbers")
+    believed = plausible(passed, claimed, waited + parent_waited)
+    raw: Dict[str, Any] = {name: _whole(numbers.get(name)) for name in COUNTERS}
+    raw["drain_ns"] += children_later
+    gpu_ms = numbers.get("gpu_ms")
+    raw.update(
+        wall_ns=claimed if believed else passed,
+        parent_ns=passed,
+        gpu_ms=float(gpu_ms) if isinstance(gpu_ms, (int, float)) and 0 <= gpu_ms < 1e12 else None,
+        run_delay_ns=waited,
+        keep=keep,
+    )
+    lazy = after.get("lazy")
+    return Seen(raw, not believed, claimed > passed, str(lazy)[:100] if lazy else None)
+
+
+def plausible(passed: int, claimed: int, waited: int) -> bool:
+    """Whether a claim fits what the parent saw: within 0.5 ms or 1 %, and what either process waited for a CPU (all ns)."""
+    return claimed > 0 and 0 <= passed - claimed <= max(SLACK_NS, int(passed * SLACK_SHARE)) + waited
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int and 0 <= value < 1 << 62 else 0

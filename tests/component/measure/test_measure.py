@@ -1,0 +1,245 @@
+"""A measuring Job over tiny prepared packages, run as its container runs: real interpreters, real workers, the raw files it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from support.prepared import Job, Measured, changed_function, found_interpreters, make_environment, six
+
+pytestmark = pytest.mark.slow
+
+BASE = """\
+CACHE = {}
+def work(seed):
+    x = seed
+    for i in range(60000):
+        x = (x * 31 + i) % 1000003
+    return x
+
+def kept(seed):
+    if "it" not in CACHE:
+        CACHE["it"] = [work(seed) for _ in range(8)]
+    return CACHE["it"][0]
+
+def untouched(seed):
+    return seed
+"""
+FAST = BASE.replace("range(60000)", "range(20000)").replace("return x\n", "return x if False else seed * 7\n")
+SLOW = BASE.replace("return x\n", "return x if False else seed * 7\n")
+RAISES = BASE.replace("    return x\n", "    raise TypeError('renamed argument')\n")
+OTHER = SLOW.replace("seed * 7", "seed * 8")
+SEEDED = six(setup="return seed % 1000", experiment="return [tiny.work(data)]")
+
+
+def job_of(root: Path, *, base: str = SLOW, other: str | None = None, name: str = "head") -> Job:
+    first = make_environment(root / "base", {"tiny/__init__.py": base})
+    if other is None:
+        return Job(root, {"base": first, "base2": first})
+    return Job(root, {"base": first, name: make_environment(root / name, {"tiny/__init__.py": other})})
+
+
+def speedup(measured: Measured, other: str = "head") -> float:
+    sides = {
+        name: median(sample["wall_ns"] for line in measured.rounds for sample in line["samples"][name])
+        for name in ("base", other)
+    }
+    return sides["base"] / sides[other]
+
+
+def test_a_head_that_does_a_third_of_the_work_is_measured_as_such(tmp_path: Path) -> None:
+    measured = job_of(tmp_path, other=FAST).measure(SEEDED)
+    assert measured.reason is None, measured.why
+    assert 2.2 < speedup(measured) < 4
+    assert measured.run["equivalence"] == {"equal": True, "words": measured.run["equivalence"]["words"]}
+    assert measured.run["checks"]["unseen_seed"]["ok"] is True
+    assert measured.run["plan"]["granularity"] == "function"
+    assert {"memoised", "clock_mismatch", "deferred_work", "patched_timer", "lazy_result"}.isdisjoint(
+        measured.run["flags"]
+    )
+
+
+def test_raw_rounds_have_the_fields_that_the_report_recomputes_from(tmp_path: Path) -> None:
+    measured = job_of(tmp_path, other=FAST, name="main").measure(SEEDED, budget_seconds=2)
+    line = measured.rounds[0]
+    assert set(line) == {"round", "order", "hashseed", "pad", "samples", "cold", "startup_ns", "discarded"}
+    assert sorted(line["order"]) == ["base", "main"]
+    sample = line["samples"]["main"][0]
+    fields = {"wall_ns", "parent_ns", "cpu_ns", "gpu_ms", "run_delay_ns", "minflt", "majflt", "nvcsw", "nivcsw"}
+    assert set(sample) == fields | {"threads_before", "threads_after", "drain_ns", "keep"}
+    assert len(line["samples"]["base"]) == measured.run["plan"]["k"]
+    assert [sum(one["keep"] for one in samples) for samples in line["samples"].values()] == [1, 1]
+    assert set(measured.run) == {
+        "v", "plan", "fingerprint", "checks", "flags", "equivalence", "changed_share", "calibration", "stopped", "gpu_seconds",
+    }  # fmt: skip
+    assert measured.run["fingerprint"]["pythons"]["main"]["python"]
+
+
+def test_orders_and_seeds_follow_from_the_plans_seed(tmp_path: Path) -> None:
+    job = job_of(tmp_path, other=FAST)
+    drawn = [
+        [
+            (line["order"], line["hashseed"], line["pad"])
+            for line in job.measure(SEEDED, budget_seconds=1, seed=seed).rounds
+        ][:2]
+        for seed in (5, 5, 6)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_base_against_itself_passes_every_check_and_is_no_change(tmp_path: Path) -> None:
+    measured = job_of(tmp_path).measure(SEEDED, changed=changed_function(SLOW, "work"), budget_seconds=3)
+    assert measured.reason is None, measured.why
+    checks = measured.run["checks"]
+    for name in (
+        "runs",
+        "package",
+        "sample_size",
+        "determinism",
+        "mutated_reference",
+        "changed_lines",
+        "changed_share",
+        "equivalence",
+    ):
+        assert checks[name]["ok"] is True, (name, checks[name])
+    assert measured.run["changed_share"] > 0.9
+    assert 0.7 < speedup(measured, "base2") < 1.4
+
+
+@pytest.mark.parametrize(
+    ("script", "reason", "words"),
+    [
+        (six(setup="return seed", experiment="return [tiny.work(data)]", check="assert len(a) == len(b)"), "VacuousEquivalence", "every value was changed"),
+        (six(setup="import os; return os.urandom(4).hex()", experiment="return data + str(tiny.work(1))"), "NotDeterministic", "differ"),
+        (six(experiment="return list({str(i) for i in range(50)}) + [tiny.work(1)]"), "NotDeterministic", "differ"),
+        (six(experiment="return missing_name"), "TestFailed", "NameError"),
+        (six(head="import not_there", experiment="return 1"), "TestFailed", "No module named 'not_there'"),
+        (six(experiment="return [tiny.work(1) for _ in range(400)]"), "SampleTooLong", "with a budget of"),
+        ("def setup(:", "TestFailed", "SyntaxError"),
+    ],
+)  # fmt: skip
+def test_a_test_that_cannot_be_trusted_is_refused(tmp_path: Path, script: str, reason: str, words: str) -> None:
+    measured = job_of(tmp_path).measure(script, budget_seconds=4)
+    assert measured.reason == reason, measured.why
+    assert words in measured.outcome["tail"]
+    assert measured.rounds == []
+
+
+def test_a_low_share_asks_once_for_a_better_test_and_is_a_flag_otherwise(tmp_path: Path) -> None:
+    job, changed = job_of(tmp_path), changed_function(SLOW, "untouched")
+    asked = job.measure(SEEDED, changed=changed, ask_better=True, origin="generated")
+    assert asked.reason == "LowShare", asked.why
+    assert "work (tiny/__init__.py" in asked.outcome["tail"]
+    assert asked.run["changed_share"] == 0
+    flagged = job.measure(SEEDED, changed=changed, budget_seconds=1)
+    assert flagged.reason is None, flagged.why
+    assert {"low_share", "does_not_hit_change"} <= set(flagged.run["flags"])
+
+
+def test_work_that_only_the_first_call_does_gets_a_process_per_sample(tmp_path: Path) -> None:
+    measured = job_of(tmp_path).measure(six(experiment="return [tiny.kept(1)]"), budget_seconds=3)
+    assert measured.reason is None, measured.why
+    assert "state_between_calls" in measured.run["flags"]
+    assert (measured.run["plan"]["k"], measured.run["plan"]["warmups"]) == (1, 0)
+    whole = job_of(tmp_path / "plain").measure(six(experiment="return [tiny.work(1)]"), budget_seconds=1)
+    typical = median(s["wall_ns"] for line in measured.rounds for s in line["samples"]["base"])
+    assert typical > 3 * median(s["wall_ns"] for line in whole.rounds for s in line["samples"]["base"])
+
+
+def test_a_call_of_microseconds_is_looped_and_flagged(tmp_path: Path) -> None:
+    measured = job_of(tmp_path).measure(
+        six(setup="return seed", experiment="return [tiny.untouched(data)]"), budget_seconds=2
+    )
+    assert measured.reason is None, measured.why
+    assert "short_sample" in measured.run["flags"]
+    assert measured.run["plan"]["loops"] > 1000
+    assert measured.rounds[0]["samples"]["base"][0]["wall_ns"] > 2_000_000
+
+
+def test_inputs_are_fresh_for_every_call_of_a_setup_without_a_seed(tmp_path: Path) -> None:
+    script = six(
+        setup="return [3, 1, 2]", experiment="assert data == [3, 1, 2]; data.sort(); return [tiny.work(1), *data]"
+    )
+    measured = job_of(tmp_path).measure(script, budget_seconds=1)
+    assert measured.reason is None, measured.why
+    assert measured.run["plan"]["inputs"] == "copy"
+
+
+def test_a_head_that_only_remembers_results_is_flagged(tmp_path: Path) -> None:
+    remembers = SLOW.replace(
+        "def work(seed):",
+        "def work(seed):\n    if seed not in CACHE:\n        CACHE[seed] = really(seed)\n    return CACHE[seed]\n\ndef really(seed):",
+    )
+    measured = job_of(tmp_path, other=remembers).measure(six(experiment="return [tiny.work(1)]"), budget_seconds=8)
+    assert measured.reason is None, measured.why
+    assert "memoised" in measured.run["flags"], measured.run["checks"]
+
+
+def test_head_that_raises_is_changed_behaviour(tmp_path: Path) -> None:
+    measured = job_of(tmp_path, other=RAISES).measure(SEEDED)
+    assert measured.reason == "BehaviourChanged", measured.why
+    assert "renamed argument" in measured.outcome["tail"]
+    assert measured.outcome["detail"]["revision"] == "head"
+
+
+def test_head_that_computes_something_else_is_not_equivalent(tmp_path: Path) -> None:
+    measured = job_of(tmp_path, other=OTHER).measure(SEEDED, budget_seconds=1)
+    assert measured.reason is None, measured.why
+    assert measured.run["equivalence"]["equal"] is False
+
+
+def test_a_check_with_the_reference_second_gets_it_there(tmp_path: Path) -> None:
+    script = six(setup="return seed", experiment="return [tiny.work(data)]").replace(
+        "check_equivalence(a, b): assert a == b",
+        "check_equivalence(current_result, reference_result): assert reference_result == current_result",
+    )
+    assert job_of(tmp_path).measure(script, budget_seconds=1).reason is None
+
+
+def test_a_package_from_elsewhere_is_refused(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "tiny").mkdir(parents=True)
+    (elsewhere / "tiny/__init__.py").write_text(SLOW)
+    script = SEEDED.replace("import json\n", f"import json, sys\nsys.path.insert(0, {str(elsewhere)!r})\n", 1)
+    measured = job_of(tmp_path).measure(script)
+    assert measured.reason == "PackageNotFromRevision", measured.why
+    assert str(elsewhere) in measured.outcome["tail"]
+
+
+def test_a_mock_in_place_of_the_package_is_flagged_where_given_and_refused_where_generated(tmp_path: Path) -> None:
+    job = job_of(tmp_path)
+    mock = six(head="import time", experiment="return [sum(i * i for i in range(20000))]")
+    assert "target_mocked" in job.measure(mock, budget_seconds=1).run["flags"]
+    assert job.measure(mock, origin="generated").reason == "TargetMocked"
+
+
+def test_the_tree_is_importable_only_by_path(tmp_path: Path) -> None:
+    measured = job_of(tmp_path).measure(SEEDED, path=[])
+    assert measured.reason == "TestFailed", measured.why
+    assert "No module named 'tiny'" in measured.outcome["tail"]
+
+
+def test_the_work_folder_looks_like_the_checkout_and_the_tree_stays_as_it_was(tmp_path: Path) -> None:
+    base = make_environment(tmp_path / "base", {"tiny/__init__.py": SLOW, "data/input.txt": "42"})
+    script = six(
+        extra=["import os"],
+        experiment="open('new.txt', 'w').write('x'); return [tiny.work(int(open('data/input.txt').read())), os.path.exists('_generated_perf_tests/test_generated.py')]",
+    )
+    before = sorted(path for path in (base / "tree").rglob("*"))
+    measured = Job(tmp_path, {"base": base, "base2": base}).measure(script, budget_seconds=1)
+    assert measured.reason is None, measured.why
+    assert sorted(path for path in (base / "tree").rglob("*")) == before
+
+
+@pytest.mark.parametrize("interpreter", found_interpreters(), ids=lambda path: path.parent.parent.name)
+def test_every_interpreter_found_measures(tmp_path: Path, interpreter: Path) -> None:
+    python = str(interpreter)
+    base = make_environment(tmp_path / "base", {"tiny/__init__.py": SLOW}, python=python)
+    measured = Job(tmp_path, {"base": base, "base2": base}).measure(
+        SEEDED, parent=python, budget_seconds=1, changed=changed_function(SLOW, "work")
+    )
+    assert measured.reason is None, measured.why
+    assert measured.run["equivalence"]["equal"] is True
+    assert measured.run["changed_share"] > 0.9

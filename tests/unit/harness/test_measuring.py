@@ -1,0 +1,220 @@
+"""The pure decisions of measuring: calibration, what is believed of a sample, mutation, laziness, the kinds of scripts."""
+
+from __future__ import annotations
+
+import ast
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isobench_runner.harness import calibrate, calls, failures, gpu, mutation, probes, rounds, sampling, scripts
+
+HARNESS = Path(calibrate.__file__).parent
+
+
+@pytest.mark.parametrize("path", sorted(HARNESS.glob("*.py")), ids=lambda path: path.stem)
+def test_the_harness_parses_as_python_3_8(path: Path) -> None:
+    tree = ast.parse(path.read_text(), feature_version=(3, 8))
+    for node in ast.walk(tree):
+        spread = isinstance(node, ast.With) and len(node.items) > 1 and node.items[0].context_expr.lineno != node.lineno
+        assert not spread, f"{path.name}:{node.lineno}: a with statement in parentheses needs Python 3.9"
+
+
+@pytest.mark.parametrize(
+    ("walls", "warmups"),
+    [([100, 101, 100], 1), ([500, 200, 110, 108, 107], 3), ([900, 700, 500, 300, 100], 5), ([100], 1)],
+)
+def test_warm_ups_end_where_two_successive_calls_agree(walls: list[int], warmups: int) -> None:
+    assert calibrate.warmups_needed(walls) == warmups
+
+
+@pytest.mark.parametrize(("round_ns", "call_ns", "k"), [(1e9, 40e6, 5), (1e9, 1e3, 10), (1e9, 30e9, 1), (0, 1, 1)])
+def test_samples_per_round_follow_the_costs(round_ns: float, call_ns: float, k: int) -> None:
+    assert calibrate.samples_per_round(round_ns, call_ns) == k
+
+
+def test_only_calls_below_a_millisecond_are_looped_and_doubled_until_long_enough() -> None:
+    assert calibrate.loops_needed(1_000_000, lambda loops: loops) == 1
+    assert calibrate.loops_needed(10_000, lambda loops: loops * 2_000) == 8192
+
+
+@pytest.mark.parametrize(
+    ("walls", "state"),
+    [([420, 20, 20], True), ([420, 300, 20], False), ([40, 20, 20], False), ([420], False)],
+)
+def test_a_collapse_is_state_and_a_slow_first_call_is_not(walls: list[int], state: bool) -> None:
+    assert calibrate.collapses([wall * 1_000_000 for wall in walls]) is state
+
+
+@pytest.mark.parametrize(
+    ("passed", "claimed", "waited", "believed"),
+    [
+        (10_000_000, 9_950_000, 0, True),
+        (10_000_000, 9_000_000, 0, False),
+        (10_000_000, 6_000_000, 4_000_000, True),
+        (10_000_000, 10_000_001, 0, False),
+        (1_000_000_000, 991_000_000, 0, True),
+        (10_000_000, 0, 10_000_000, False),
+    ],
+)
+def test_a_claim_is_believed_where_the_parents_clock_allows_it(passed: int, claimed: int, waited: int, believed: bool) -> None:
+    assert sampling.plausible(passed, claimed, waited) is believed
+
+
+@pytest.mark.parametrize(
+    ("drain", "wall", "late"),
+    [(400_000, 1_000_000, False), (600_000, 1_000_000, True), (900_000, 100_000_000, False), (2_100_000, 10**12, True)],
+)
+def test_work_after_a_sample_counts_from_half_a_millisecond_or_a_percent(drain: int, wall: int, late: bool) -> None:
+    assert rounds.drained_too_much(drain, wall) is late
+
+
+def _line(base: int, head: int, cold: tuple[int, int]) -> dict[str, Any]:
+    samples = {"base": [{"wall_ns": base}], "head": [{"wall_ns": head}]}
+    return {"samples": samples, "cold": {"base": {"wall_ns": cold[0]}, "head": {"wall_ns": cold[1]}}}
+
+
+def test_log_ratios_and_human_performance_are_of_base_over_the_other() -> None:
+    kept = [_line(200, 100, (1, 1)), _line(100, 100, (1, 1))]
+    assert rounds.log_ratios(kept, "head") == [math.log(2), 0.0]
+    assert rounds.human_performance(kept, "head") == 1.5
+
+
+class Pair(NamedTuple):
+    x: int
+    y: float
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.value = 3
+
+
+json_values = st.recursive(
+    st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5) | st.tuples(inner, inner),
+    max_leaves=20,
+)
+
+
+@given(json_values)
+def test_a_mutated_value_differs_and_keeps_its_type(value: Any) -> None:
+    changed, leaves = mutation.mutated(value)
+    assert leaves > 0 or value == ()
+    assert type(changed) is type(value)
+    assert changed != value
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 0, 2**1024, 1e308, -1e-308, complex(1e200, 1)])
+def test_numbers_of_any_size_are_mutated(value: Any) -> None:
+    changed, leaves = mutation.mutated([value])
+    assert (leaves, type(changed[0])) == (1, type(value))
+    assert changed[0] != value
+
+
+def test_named_tuples_and_objects_are_mutated_inside_and_the_original_stays() -> None:
+    thing = Plain()
+    (pair, plain, nothing), leaves = mutation.mutated((Pair(1, 2.0), thing, None))
+    assert (pair, plain.value, nothing, leaves, thing.value) == (Pair(4, 7.0), 10, None, 3, 3)
+
+
+def test_what_has_no_values_cannot_be_mutated() -> None:
+    assert mutation.mutated(None) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("result", "name"),
+    [
+        ((i for i in range(3)), "generator"),
+        ([1, {"a": map(str, [1])}], "map"),
+        ([1, 2, {"a": (3,)}], None),
+        (range(3), None),
+        ("text", None),
+        ({"a": 1}.keys(), None),
+    ],
+)
+def test_lazy_results_are_found_two_levels_deep(result: Any, name: str | None) -> None:
+    assert probes.lazy(result) == name
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("\n".join(f"def {name}(): pass" for name in calls.REQUIRED), scripts.SIX),
+        ("try:\n    import torch\nexcept ImportError:\n    pass\n" + "\n".join(f"def {name}(): pass" for name in calls.REQUIRED), scripts.SIX),
+        ("def setup(): pass\ndef test_it(): pass", scripts.PYTEST),
+        ("class TestIt: pass", scripts.PYTEST),
+        ("print(1)", scripts.SCRIPT),
+        ("def test_new(): pass\nmatch x:\n  !!", scripts.PYTEST),
+    ],
+)
+def test_the_kind_of_a_script_is_read_from_its_text(source: str, kind: str) -> None:
+    assert scripts.kind_of(source) == kind
+
+
+@pytest.mark.parametrize(
+    ("printed", "skipped"),
+    [
+        ('working\n{"skipped": "no GPU"}\n', True),
+        ('{"status": "skipped"}', True),
+        ("SKIP: no CUDA", True),
+        ('{"mean_ms": 3.2}', False),
+        ("skipping nothing\ndone", False),
+        ("", False),
+    ],
+)
+def test_a_script_that_says_that_it_skipped_is_heard(printed: str, skipped: bool) -> None:
+    assert scripts.says_it_skipped(printed) is skipped
+
+
+def test_setup_takes_a_seed_where_its_parameter_is_one() -> None:
+    assert calls.takes_seed(lambda seed=None: seed)
+    assert calls.takes_seed(lambda number: number)
+    assert not calls.takes_seed(lambda: None)
+    assert not calls.takes_seed(lambda size=1000: size)
+
+
+def test_the_reference_goes_where_its_name_says() -> None:
+    assert calls.reference_is_second(lambda current_result, reference_result: None)
+    assert not calls.reference_is_second(lambda ref, cur: None)
+    assert not calls.reference_is_second(lambda a, b: None)
+
+
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def test_an_exception_that_cannot_be_read_is_described_all_the_same() -> None:
+    try:
+        raise Unreadable
+    except Unreadable as error:
+        described = failures.describe(error, show=[], hide="/nowhere")
+    assert described["kind"] == "raised"
+    assert "Unreadable" in described["traceback"]
+
+
+def test_a_deep_traceback_is_cut_in_its_middle() -> None:
+    def down(n: int) -> None:
+        if n:
+            down(n - 1)
+        raise ValueError("bottom")
+
+    try:
+        down(200)
+    except ValueError as error:
+        words = failures.describe(error, show=[__file__], hide="/nowhere")["traceback"]
+    assert words.endswith("ValueError: bottom")
+    assert "frames ..." in words
+    assert len(words.splitlines()) < 60
+
+
+def test_where_no_device_is_in_use_there_is_nothing_to_wait_for() -> None:
+    devices = gpu.Devices()
+    assert devices.look() is False
+    devices.synchronize()
+    assert devices.events() is None
