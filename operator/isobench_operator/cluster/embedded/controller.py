@@ -16,7 +16,8 @@ from isobench_operator.cluster.ports import ClusterError
 from . import jobs
 from .folders import remove_tree
 from .gate import Gate
-from .pods import Machine, PodRun, timestamp
+from .messages import timestamp
+from .pods import Machine, PodRun
 from .state import JobRecord, trouble
 
 Json = dict[str, Any]
@@ -58,7 +59,7 @@ class JobController:
         for pod in self._active():
             self.record.pods.remove(pod)
         if not jobs.finished(self.record.job) and not self.record.job["spec"].get("suspend") and self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"job {self.record.name}")
+            self._task = asyncio.create_task(self._guarded(), name=f"job {self.record.name}")
 
     async def stop(self) -> None:
         """Kill what runs; the state on disk stays as it is."""
@@ -111,6 +112,13 @@ class JobController:
             else:
                 self.trouble = None
                 return
+
+    async def _guarded(self) -> None:
+        try:
+            await self._run()
+        except Exception as error:  # noqa: BLE001 - a bug here must end one Job, in words, and no other
+            words = f"{type(error).__name__}: {error}"
+            await self._finish("Failed", "InternalError", words, failed=self.record.failed)
 
     async def _run(self) -> None:
         job = self.record.job

@@ -274,11 +274,15 @@ class PodFolders:
                 pairs[path] = (path, False)
         for path in binds.writable:
             pairs[path] = (path, True)
+        devices = gpu_devices() if container["name"] == "measure" else ()
+        if container["name"] == "measure":
+            # A driver looks for its device there, and a measurement's fingerprint for CPUs and their governor.
+            pairs[Path("/sys")] = (Path("/sys"), False)
         return View(
             read_only=tuple((source, seen) for seen, (source, writes) in pairs.items() if not writes),
             writable=tuple((source, seen) for seen, (source, writes) in pairs.items() if writes),
             folder=self.root / "tmp",
-            devices=gpu_devices() if container["name"] == "measure" else (),
+            devices=devices,
             offline=offline,
         )
 

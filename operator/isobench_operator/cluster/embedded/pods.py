@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
-import stat
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +22,11 @@ from isobench_operator.cluster.sandbox import Isolation, View, command
 from . import jobs, variables
 from .folders import Binds, Places, PodFolders, hand_over
 from .locks import KeyLocks
+from .messages import log_tail, read_message, timestamp
 from .process import Command, Ended, base_interpreter, interpreter_folders, run
 from .state import trouble
 
 Json = dict[str, Any]
-MAX_MESSAGE_BYTES = 4096
-"""What Kubernetes keeps of a termination message."""
-MAX_LOG_MESSAGE = (2048, 80)
-"""Bytes and lines of the log that Kubernetes takes instead, under FallbackToLogsOnError."""
 UNTRUSTED_LIMITS = {"nproc": 4096, "nofile": 8192, "core": 0, "fsize": 16 << 30}
 """rlimits of untrusted containers: as many threads as a BLAS on a large host starts, and no file larger than any wheel."""
 _PYTHON = ("python", "python3")
@@ -51,34 +46,6 @@ class Machine:
     node: str
     user: Mapping[str, str] = field(repr=False)
     now: Callable[[], datetime]
-
-
-def timestamp(at: datetime) -> str:
-    """RFC 3339 in UTC, to the microsecond: two pods that end within a second are told apart."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def read_message(path: Path) -> str:
-    """A termination message: no link, an ordinary file, cut as Kubernetes cuts it."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return ""
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return ""
-        return file.read(MAX_MESSAGE_BYTES).decode(errors="replace")
-
-
-def log_tail(path: Path) -> str:
-    """The end of a log, as Kubernetes takes it for a message."""
-    size, lines = MAX_LOG_MESSAGE
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - size))
-            return "\n".join(file.read(size).decode(errors="replace").splitlines()[-lines:])
-    except OSError:
-        return ""
 
 
 class _ContainerError(Exception):

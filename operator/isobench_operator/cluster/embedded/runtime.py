@@ -22,15 +22,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from isobench_operator.api.commit import CommitSpec
 from isobench_operator.cluster.ports import Children, ClusterError, Event, Key, Rejected
 from isobench_operator.cluster.sandbox import Isolation
 
-from . import jobs
+from . import jobs, resources
 from .controller import Backoff, JobController
 from .folders import Places, private_folder
 from .gate import Gate
-from .pods import Machine, timestamp
+from .messages import timestamp
+from .pods import Machine
 from .state import Folder, JobRecord, write_atomic, writing
 
 Json = dict[str, Any]
@@ -40,11 +40,6 @@ _SET_DUMPABLE = 4
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def _key(resource: Mapping[str, Any]) -> Key:
-    metadata = resource["metadata"]
-    return Key(resource["kind"], metadata.get("namespace") or "default", metadata["name"])
 
 
 class EmbeddedCluster:
@@ -117,7 +112,7 @@ class EmbeddedCluster:
                 now=self._now,
             )
             for resource in self._folder.resources():
-                self._resources[_key(resource)] = resource
+                self._resources[resources.key_of(resource)] = resource
             for config_map in self._folder.config_maps():
                 self._config_maps[config_map["metadata"]["name"]] = dict(config_map.get("data") or {})
             for record in await asyncio.to_thread(lambda: list(self._folder.records())):
@@ -189,26 +184,16 @@ class EmbeddedCluster:
             Rejected: the name is taken in another namespace, or the spec of an accepted Commit would change.
         """
         self._running()
-        key = _key(manifest)
+        key = resources.key_of(manifest)
         path = self._folder.resource_path(key)
         if any(self._folder.resource_path(other) == path for other in self._resources if other != key):
             raise Rejected(f"{key.kind} {key.name} exists in another namespace; names are unique here")
         old = self._resources.get(key)
-        metadata = {**manifest["metadata"], "namespace": key.namespace}
-        given = {name: value for name, value in manifest.items() if name != "status"}
-        if old is None:
-            made = {"uid": str(uuid.uuid4()), "creationTimestamp": timestamp(self._now()), "generation": 1}
-            new: Json = {**copy.deepcopy(given), "metadata": {**metadata, **made}}
-        else:
-            _keep_immutable(key, old, given)
-            kept = {name: old["metadata"][name] for name in ("uid", "creationTimestamp", "generation")}
-            if old.get("spec") != given.get("spec"):
-                kept["generation"] += 1
-            for group in ("annotations", "labels"):
-                metadata[group] = {**old["metadata"].get(group, {}), **(metadata.get(group) or {})}
-            new = {**copy.deepcopy(given), "metadata": {**metadata, **kept}}
-            if "status" in old:
-                new["status"] = old["status"]
+        new = (
+            resources.created(key, manifest, uid=str(uuid.uuid4()), at=timestamp(self._now()))
+            if old is None
+            else resources.changed(key, old, manifest)
+        )
         if new != old:
             self._folder.write_resource(key, new)
             self._resources[key] = new
@@ -233,7 +218,7 @@ class EmbeddedCluster:
         """The Jobs of a custom resource, and their pods."""
         self._running()
         uid = owner["metadata"]["uid"]
-        records = [one.record for _, one in sorted(self._controllers.items()) if _belongs(one.record.job, uid)]
+        records = [one.record for _, one in sorted(self._controllers.items()) if resources.belongs(one.record.job, uid)]
         return Children(
             jobs=tuple(copy.deepcopy(record.job) for record in records),
             pods=tuple(copy.deepcopy(pod) for record in records for pod in record.pods),
@@ -254,7 +239,7 @@ class EmbeddedCluster:
                         write_atomic(path, json.dumps(manifest).encode())
                     self._config_maps[name] = dict(manifest.get("data") or {})
             case _:
-                if _key(manifest) not in self._resources:
+                if resources.key_of(manifest) not in self._resources:
                     await self.apply(manifest)
 
     def _create_job(self, manifest: Json) -> None:
@@ -286,7 +271,7 @@ class EmbeddedCluster:
             with writing(self._folder.status):
                 self._folder.resource_path(key).unlink(missing_ok=True)
             uid = resource["metadata"]["uid"]
-            for job in [one for one, held in self._controllers.items() if _belongs(held.record.job, uid)]:
+            for job in [one for one, held in self._controllers.items() if resources.belongs(held.record.job, uid)]:
                 await self.delete("Job", namespace, job)
             self._on_change(key)
 
@@ -314,22 +299,3 @@ class EmbeddedCluster:
         """Record an event in events.jsonl."""
         self._running()
         self._folder.append_event(key, event, timestamp(self._now()))
-
-
-def _belongs(job: Mapping[str, Any], uid: str) -> bool:
-    metadata = job["metadata"]
-    owners = (owner.get("uid") for owner in metadata.get("ownerReferences") or ())
-    return uid in owners or uid in (metadata.get("labels") or {}).values()
-
-
-def _keep_immutable(key: Key, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    conditions = (old.get("status") or {}).get("conditions") or ()
-    accepted = any(one.get("type") == "Accepted" and one.get("status") == "True" for one in conditions)
-    if key.kind != "Commit" or not accepted:
-        return
-    before, after = old.get("spec") or {}, new.get("spec") or {}
-    for name in sorted(before.keys() | after.keys()):
-        if name not in CommitSpec.MUTABLE and before.get(name) != after.get(name):
-            raise Rejected(
-                f"Commit {key.name}: spec.{name} cannot change once the Commit is accepted; give it another name or choose a new folder"
-            )

@@ -85,9 +85,9 @@ def trusted_base(user: Mapping[str, str], *, container: str, root: Path) -> dict
     base = {
         "PATH": user.get("PATH", UNTRUSTED_PATH),
         "LANG": "C.UTF-8",
-        "HOME": str(root / "tmp" / "home"),
-        "TMPDIR": str(root / "tmp"),
-        # A home that untrusted code could ever write to must not be able to hold a trusted container's packages.
+        "HOME": str(root / "scratch" / "home"),
+        "TMPDIR": str(root / "scratch"),
+        # No home may hold a trusted container's packages, whoever could write to it.
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
         **_some(user, NETWORK_VARIABLES),
