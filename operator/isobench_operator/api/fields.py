@@ -172,6 +172,7 @@ Quantity = Annotated[
             "anyOf": [{"type": "integer"}, {"type": "string"}],
             "pattern": _QUANTITY,
             "maxLength": 32,
+            "minimum": 0,
         }
     ),
 ]

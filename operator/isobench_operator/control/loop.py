@@ -121,8 +121,8 @@ class Loop:
             self.queue.done(key)
 
     async def _follow(self, done: Pass) -> None:
-        """A Commit's end may be what a Dataset of its namespace waits for."""
-        if done.key.kind != "Commit" or not (done.plan.finished and done.plan.status is not None):
+        """A Commit's end may be what a Dataset of its namespace waits for, and one that is opened again makes it wait."""
+        if done.key.kind != "Commit" or not done.plan.turned:
             return
         for dataset in await self._cluster.list("Dataset", done.key.namespace):
             self.queue.add(Key("Dataset", done.key.namespace, dataset["metadata"]["name"]))

@@ -159,9 +159,10 @@ def _plan(
     status = {key: value for key, value in status.items() if value is not None}
     by_type = {one.type: one for one in observations}
     finished = by_type["Finished"].status == "True"
+    turned = finished != (condition_status(before, "Finished") == "True")
     events: tuple[Notice, ...] = ()
-    if finished and condition_status(before, "Finished") != "True":
+    if finished and turned:
         succeeded = by_type["Succeeded"]
         kind: Literal["Normal", "Warning"] = "Normal" if succeeded.status == "True" else "Warning"
         events = (Notice(kind, succeeded.reason, succeeded.message),)
-    return Plan(status=None if status == before else status, events=events, finished=finished, **steps)
+    return Plan(status=None if status == before else status, events=events, finished=finished, turned=turned, **steps)

@@ -15,7 +15,7 @@ from isobench_runner.contract import Reason, cut_bytes
 
 REVISIONS = ("base", "head", "main")
 STAGES = ("prepare-base", "prepare-head", "prepare-main", "generate", "base", "head", "main")
-MAX_STAGE_MESSAGE = 1000
+MAX_STAGE_MESSAGE = 800
 """Bytes of evidence that status keeps of a failed stage: at most three stages can have failed, and a custom resource stays below 10 KB."""
 State = Literal["Pending", "Succeeded", "Failed", "Cancelled"]
 
@@ -189,7 +189,7 @@ class Progress:
                 "promptTokens": self.usage.prompt_tokens,
                 "completionTokens": self.usage.completion_tokens,
                 "usd": f"{self.usage.usd:f}" if self.usage.usd else "0.00",
-                "gpuSeconds": f"{self.usage.gpu_seconds:f}",
+                "gpuSeconds": f"{self.usage.gpu_seconds:f}" if self.usage.gpu_seconds else "0",
             },
         }
         return {key: value for key, value in body.items() if value}

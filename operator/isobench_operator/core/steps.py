@@ -53,7 +53,8 @@ class Plan:
 
     Attributes:
         status: the whole status; None where it is as it should be.
-        finished: whether this pass saw the end of the custom resource.
+        finished: whether the custom resource has ended.
+        turned: whether that is other than it was before this pass: it ended, or was opened again.
         requeue_after: seconds until it should be looked at again; None to wait for an event.
     """
 
@@ -63,4 +64,5 @@ class Plan:
     status: Json | None = None
     events: tuple[Notice, ...] = ()
     finished: bool = False
+    turned: bool = False
     requeue_after: float | None = None

@@ -177,7 +177,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.INDEX_UNREACHABLE: _backoff(
         "fetch",
-        "The package index did not give the wheel of pip that every environment is seeded with.",
+        "The package index did not answer, or did not give the wheel of pip that every environment is seeded with.",
         "Check the index that pip is configured for; without one, put the wheel into a folder named by PIP_FIND_LINKS.",
     ),
     Reason.MODEL_UNAVAILABLE: _backoff(

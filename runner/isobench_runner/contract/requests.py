@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 REQUEST_VERSION = 1
@@ -131,8 +131,8 @@ class Request:
 
     def to_json(self) -> str:
         """The text of ISOBENCH_REQUEST."""
-        body = {"v": REQUEST_VERSION, "kind": _KIND_OF[type(self)], **asdict(self)}
-        return json.dumps(body, sort_keys=True, ensure_ascii=False)
+        body = {"v": REQUEST_VERSION, "kind": _KIND_OF[type(self)], **vars(self)}
+        return json.dumps(body, sort_keys=True, ensure_ascii=False, default=vars)
 
     @classmethod
     def from_dict(cls, body: dict[str, Any]) -> Self:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from isobench_operator.api.commit_status import CommitStatus
 from isobench_operator.cluster.ports import ClusterError, Key, Rejected
 from isobench_operator.control.reconciler import Reconciler
@@ -38,7 +40,7 @@ def assert_small_and_valid(cluster: FakeCluster, key: Key = KEY) -> None:
     """Every status fits the schema and the size of a custom resource."""
     status = cluster.status(key)
     assert CommitStatus.model_validate(status).to_json().keys() == status.keys()
-    assert len(json.dumps(cluster.objects[key])) < 10_000
+    assert len(json.dumps(cluster.objects[key], ensure_ascii=False).encode()) < 10_000
 
 
 async def test_a_given_script_ends_in_a_verdict_after_six_jobs_and_few_writes() -> None:
@@ -246,7 +248,8 @@ async def test_a_fatal_flag_has_no_number_whatever_the_report_says(flag: str, re
 
 async def test_warnings_of_base_and_head_are_in_the_result() -> None:
     story = Story(
-        base=said(measured("base", flags=["low_share"])), head=said(measured("head", flags=["short_sample", "low_share"]))
+        base=said(measured("base", flags=["low_share"])),
+        head=said(measured("head", flags=["short_sample", "low_share"])),
     )
     cluster = FakeCluster(commit(), answers=story)
     await drive(cluster)
@@ -479,3 +482,21 @@ async def test_the_users_dollar_signs_reach_the_runner_as_they_are() -> None:
     request: Any = request_of(cluster.job("prepare-head"))
     assert list(request.environment.install) == lines
     assert request.script == "/isobench/inputs/script/rocket.py"
+
+
+async def test_a_commit_at_its_largest_stays_below_ten_kilobytes() -> None:
+    def long(reason: Reason) -> Said:
+        return Said(reason=reason, data={"evidence": digest("e")}, tail="né\n" * 2000)
+
+    flags = [f"a_flag_of_ordinary_length_{number}" for number in range(16)]
+    share = long(Reason.LOW_SHARE)
+    story = Story(
+        script=False,
+        base=[replace(share, data={**share.data, "changedShare": "0.1"}), said(measured("base", flags=flags))],
+        main=long(Reason.WORKER_CRASHED),
+        head=[long(Reason.INCOMPARABLE), long(Reason.INCOMPARABLE)],
+    )
+    cluster = FakeCluster(generated(), answers=story)
+    await drive(cluster)
+    assert cluster.condition(KEY, "Succeeded") == ("False", "Incomparable")
+    assert_small_and_valid(cluster)

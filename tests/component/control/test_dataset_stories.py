@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from isobench_operator.api.dataset import DatasetStatus
 from isobench_operator.cluster.ports import Key
 from isobench_operator.control.reconciler import Pass, Reconciler
@@ -97,8 +98,13 @@ async def test_a_collection_of_older_results_is_stopped() -> None:
 
 
 async def test_a_failed_collection_is_tried_again_when_asked() -> None:
-    answers = iter([Said(reason=Reason.DISK_FULL, tail="no space"), Said(data={"dataset": digest("d"), "records": 0, "commits": 1})])
-    cluster = FakeCluster(dataset(), ended("one"), answers=lambda request, job: next(answers))
+    answers = iter(
+        [
+            Said(reason=Reason.DISK_FULL, tail="no space"),
+            Said(data={"dataset": digest("d"), "records": 0, "commits": 1}),
+        ]
+    )
+    cluster = FakeCluster(dataset(), ended("one"), answers=lambda _request, _job: next(answers))
     for _ in range(4):
         await once(cluster)
     assert cluster.condition(ALL, "Succeeded") == ("False", "DiskFull")

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from isobench_operator.cluster.ports import ClusterError, Json, Key
 from isobench_operator.control.loop import Loop
 from isobench_operator.control.queue import WorkQueue
@@ -134,3 +135,22 @@ async def test_an_operator_that_is_replaced_half_way_finishes_the_work() -> None
     await run(cluster)
     assert len(cluster.created) == len(cluster.jobs) == 5 * 6
     assert len(cluster.events) == 5
+
+
+async def test_a_commit_that_is_opened_again_makes_its_dataset_wait_and_collect_again() -> None:
+    story = Story(head=Said(reason=Reason.OUT_OF_MEMORY, tail="killed"))
+    cluster = FakeCluster(dataset(), commit(), answers=story)
+    await run(cluster)
+    whole, one = Key("Dataset", "bench", "all"), Key("Commit", "bench", "speedup-1")
+    assert cluster.condition(one, "Succeeded") == ("False", "OutOfMemory")
+    before = cluster.status(whole)["inputs"]
+    cluster.objects[one]["metadata"]["annotations"] = {"isobench.dev/retry": "1"}
+    waited: list[str] = []
+
+    def collected_anew() -> bool:
+        waited.append(cluster.condition(whole, "Finished")[1])
+        return cluster.status(whole).get("inputs") != before and cluster.condition(whole, "Finished")[0] == "True"
+
+    await run(cluster, until=collected_anew)
+    assert "Waiting" in waited
+    assert sum(role.startswith("collect-") for role in cluster.created) == 2

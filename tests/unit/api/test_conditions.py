@@ -23,7 +23,13 @@ def test_a_new_condition_comes_last_and_moves_now() -> None:
 
 def test_the_transition_time_stays_while_the_status_stays() -> None:
     conditions = set_condition(
-        _running(), type="Succeeded", status="Unknown", reason="Measuring", message="m", now=LATER, observed_generation=2
+        _running(),
+        type="Succeeded",
+        status="Unknown",
+        reason="Measuring",
+        message="m",
+        now=LATER,
+        observed_generation=2,
     )
     assert conditions[0].reason == "Measuring"
     assert conditions[0].observed_generation == 2
@@ -37,7 +43,9 @@ def test_the_transition_time_moves_with_the_status() -> None:
 
 def test_setting_the_same_again_changes_nothing() -> None:
     before = _running()
-    again = set_condition(before, type="Succeeded", status="Unknown", reason="Running", now=LATER, observed_generation=1)
+    again = set_condition(
+        before, type="Succeeded", status="Unknown", reason="Running", now=LATER, observed_generation=1
+    )
     assert again == before
 
 

@@ -19,7 +19,12 @@ def _commit(**spec: Any) -> dict[str, Any]:
         "apiVersion": "isobench.dev/v1alpha1",
         "kind": "Commit",
         "metadata": {"name": "vllm-0f40557a"},
-        "spec": {"repository": {"url": "https://github.com/vllm-project/vllm.git"}, "head": SHA, "test": {"script": REF}, **spec},
+        "spec": {
+            "repository": {"url": "https://github.com/vllm-project/vllm.git"},
+            "head": SHA,
+            "test": {"script": REF},
+            **spec,
+        },
     }
 
 
@@ -52,7 +57,10 @@ def test_generation_has_bounds_by_default() -> None:
 
 
 def test_an_image_is_inherited_from_by_default() -> None:
-    assert Commit.model_validate(_commit(environment={"image": "vllm/vllm-openai:v1"})).spec.environment.inherits == "image"
+    assert (
+        Commit.model_validate(_commit(environment={"image": "vllm/vllm-openai:v1"})).spec.environment.inherits
+        == "image"
+    )
 
 
 def test_what_is_written_reads_back_equal() -> None:
@@ -91,10 +99,24 @@ def test_status_reads_back_equal() -> None:
     status = {
         "observedGeneration": 1,
         "conditions": [
-            {"type": "Succeeded", "status": "True", "reason": "Faster", "message": "", "lastTransitionTime": "2026-05-01T12:00:00Z"}
+            {
+                "type": "Succeeded",
+                "status": "True",
+                "reason": "Faster",
+                "message": "",
+                "lastTransitionTime": "2026-05-01T12:00:00Z",
+            }
         ],
-        "revisions": [{"name": "head", "sha": SHA, "attempts": 1, "medianMs": "6.31", "samples": 96, "imageID": "x@sha256:1"}],
-        "result": {"verdict": "faster", "speedup": "1.84", "ci95": ["1.79", "1.90"], "equivalent": True, "flags": ["low_share"]},
+        "revisions": [
+            {"name": "head", "sha": SHA, "attempts": 1, "medianMs": "6.31", "samples": 96, "imageID": "x@sha256:1"}
+        ],
+        "result": {
+            "verdict": "faster",
+            "speedup": "1.84",
+            "ci95": ["1.79", "1.90"],
+            "equivalent": True,
+            "flags": ["low_share"],
+        },
         "test": {"digest": f"sha256:{'0' * 64}", "origin": "generated", "attempts": 2},
         "usage": {"promptTokens": 1, "completionTokens": 2, "usd": "0.01", "gpuSeconds": "12.5"},
     }
@@ -117,13 +139,23 @@ def test_main_is_never_an_option_or_a_range(main: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://h/o/n.git", "ssh://git@h/o/n", "git@github.com:o/n.git", "file:///srv/n", "/srv/n n", "http://[::1]:80/n"]
+    "url",
+    [
+        "https://h/o/n.git",
+        "ssh://git@h/o/n",
+        "git@github.com:o/n.git",
+        "file:///srv/n",
+        "/srv/n n",
+        "http://[::1]:80/n",
+    ],
 )
 def test_addresses_of_repositories(url: str) -> None:
     assert Commit.model_validate(_commit(repository={"url": url})).spec.repository.url == url
 
 
-@pytest.mark.parametrize("url", ["ext::sh -c x", "-x", "https://-x/", "git@-h:x", "o/n", "https://u:secret@h/o/n", "fd::3", ""])
+@pytest.mark.parametrize(
+    "url", ["ext::sh -c x", "-x", "https://-x/", "git@-h:x", "o/n", "https://u:secret@h/o/n", "fd::3", ""]
+)
 def test_addresses_that_run_programs_or_hold_passwords_are_refused(url: str) -> None:
     assert _refused(_commit(repository={"url": url}))[0][0] == ("spec", "repository", "url")
 
@@ -149,7 +181,10 @@ def test_exactly_one_source_of_the_test(test: dict[str, Any]) -> None:
         ({"environment": {"packagesAsOf": "yesterday"}}, ("spec", "environment", "packagesAsOf")),
         ({"environment": {"path": ["../x"]}}, ("spec", "environment", "path")),
         ({"environment": {"testRequirements": ["--index-url=x"]}}, ("spec", "environment", "testRequirements", 0)),
-        ({"pod": {"resources": {"limits": {"nvidia.com/gpu": -1}}}}, ("spec", "pod", "resources", "limits", "nvidia.com/gpu")),
+        (
+            {"pod": {"resources": {"limits": {"nvidia.com/gpu": -1}}}},
+            ("spec", "pod", "resources", "limits", "nvidia.com/gpu"),
+        ),
         ({"pod": {"resources": {"limits": {"cpu": 0.5}}}}, ("spec", "pod", "resources", "limits", "cpu")),
         ({"pod": {"resources": {"limits": {"memory": "16GiB"}}}}, ("spec", "pod", "resources", "limits", "memory")),
         ({"pod": {"nodeSelector": {"a b": "x"}}}, ("spec", "pod", "nodeSelector")),
@@ -168,7 +203,7 @@ def test_a_volume_never_covers_the_pod_contract(path: str) -> None:
 
 
 def test_unknown_fields_are_refused_everywhere() -> None:
-    body = _commit()
+    body = deepcopy(_commit())
     body["spec"]["bas"] = SHA
     body["spec"]["test"]["script"]["configMapKeyRef"]["nam"] = "x"
     found = {loc for loc, kind in _refused(body) if kind == "extra_forbidden"}
@@ -176,8 +211,18 @@ def test_unknown_fields_are_refused_everywhere() -> None:
 
 
 def test_a_temperature_is_a_string_from_0_to_2() -> None:
-    for temperature, fine in {"0": True, "0.2": True, "2": True, "2.0": True, "2.1": False, "-1": False, "0,2": False}.items():
-        body = _commit(test={"generate": {"models": [{"provider": "openai", "model": "m"}], "temperature": temperature}})
+    for temperature, fine in {
+        "0": True,
+        "0.2": True,
+        "2": True,
+        "2.0": True,
+        "2.1": False,
+        "-1": False,
+        "0,2": False,
+    }.items():
+        body = _commit(
+            test={"generate": {"models": [{"provider": "openai", "model": "m"}], "temperature": temperature}}
+        )
         if fine:
             Commit.model_validate(body)
         else:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from isobench_operator.core import naming
 from isobench_operator.core.plan import Observed, decide
 from isobench_operator.core.settings import PodSettings, Settings, Storage
@@ -38,7 +39,10 @@ def status() -> Json:
     """The status of a Commit whose environments and test are there."""
     return {
         "stages": [{"name": f"prepare-{name}", "attempt": 1, "state": "Succeeded"} for name in ("base", "head", "main")]
-        + [{"name": "generate", "attempt": 1, "state": "Succeeded"}, {"name": "base", "attempt": 1, "state": "Succeeded"}],
+        + [
+            {"name": "generate", "attempt": 1, "state": "Succeeded"},
+            {"name": "base", "attempt": 1, "state": "Succeeded"},
+        ],
         "revisions": [
             {"name": name, **{key: prepared(name)[key] for key in ("sha", "environment", "key")}}
             for name in ("base", "head", "main")
@@ -52,7 +56,9 @@ def jobs_of(owner: Json, settings: Settings = SETTINGS) -> dict[str, Json]:
     """Every Job that the Commit can have, by role."""
     measuring = {**owner, "status": status()}
     validating = merge(measuring, {"status": {"stages": status()["stages"][:-1]}})
-    found = [job for body in (owner, validating, measuring) for job in decide(Observed(owner=body), NOW, settings).create]
+    found = [
+        job for body in (owner, validating, measuring) for job in decide(Observed(owner=body), NOW, settings).create
+    ]
     return {role_of(job): job for job in found}
 
 
@@ -283,5 +289,3 @@ def test_the_tree_is_on_the_import_path_only_where_nothing_is_installed() -> Non
     bare: Any = request_of(jobs_of(commit(spec={"environment": {"install": []}}))["prepare-base"])
     installed: Any = request_of(jobs_of(commit())["prepare-base"])
     assert (bare.environment.path, installed.environment.path) == ((".",), ())
-
-

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from isobench_operator.core.observed import Outcome
 from isobench_operator.core.policies import (
     collecting,
@@ -18,7 +19,7 @@ from isobench_operator.core.policies import (
     retries,
     verdict,
 )
-from isobench_operator.core.progress import STAGES, Progress, Stage, Script
+from isobench_operator.core.progress import STAGES, Progress, Script, Stage
 from isobench_operator.core.terms import Terms
 from isobench_runner.contract import EXPLANATIONS, Reason, Retry
 from support.builders import BASE, HEAD, MAIN, commit, digest, measured, prepared, written
@@ -111,14 +112,18 @@ def test_what_is_left_to_ask(used: tuple[int, int], left: tuple[int, int]) -> No
 
 def test_a_generation_that_failed_is_paid_for_and_kept() -> None:
     data = {key: value for key, value in written().items() if key != "test"}
-    known = generation.fold(Progress(), Outcome(reason=Reason.TEST_TRIVIAL, data={**data, "regenerate": "2"}, tail="pass"))
+    known = generation.fold(
+        Progress(), Outcome(reason=Reason.TEST_TRIVIAL, data={**data, "regenerate": "2"}, tail="pass")
+    )
     assert known.stage("generate").reason is Reason.TEST_TRIVIAL
     assert known.artifacts == {"generation": digest("attempts 1")}
     assert str(known.usage.usd) == "0.0125"
     assert known.test.regenerate == 2
 
 
-REPAIRED = [reason for reason in Reason if EXPLANATIONS[reason].retry is Retry.REPAIR and reason is not Reason.LOW_SHARE]
+REPAIRED = [
+    reason for reason in Reason if EXPLANATIONS[reason].retry is Retry.REPAIR and reason is not Reason.LOW_SHARE
+]
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -140,7 +145,9 @@ def test_only_reasons_of_the_test_are_repaired(reason: Reason) -> None:
     ],
 )
 def test_a_fallen_test_is_repaired_within_its_bound(test: Script, execute: int, repaired: bool) -> None:
-    found = repairs.repair(progress(test=test), Outcome(reason=Reason.TEST_FAILED), Terms(generated=True, execute=execute))
+    found = repairs.repair(
+        progress(test=test), Outcome(reason=Reason.TEST_FAILED), Terms(generated=True, execute=execute)
+    )
     assert (found is not None) == repaired
 
 
@@ -175,7 +182,10 @@ def test_which_reports_have_a_number(change: dict[str, Any], reason: Reason | No
 def test_every_verdict_has_its_word_in_the_conditions(word: str, camel: str) -> None:
     known = progress(*READY, "base", "head", "main", test=TEST)
     known = replace(known, result=verdict.result({}, measured("head", verdict=word)))
-    found = {one.type: one for one in conditions.observations(known, GIVEN, ended=conditions.end(known, GIVEN), suspended=False)}
+    found = {
+        one.type: one
+        for one in conditions.observations(known, GIVEN, ended=conditions.end(known, GIVEN), suspended=False)
+    }
     assert (found["Succeeded"].status, found["Succeeded"].reason) == ("True", camel)
     assert found["Finished"].status == "True"
 
@@ -219,7 +229,11 @@ def test_the_harness_gives_up_before_its_pod(seconds: int) -> None:
 
 
 def test_progress_survives_status() -> None:
-    fallen = repairs.repair(progress(*READY, "generate", test=WRITTEN), Outcome(reason=Reason.LOW_SHARE, data={"evidence": digest("e")}), GENERATED)
+    fallen = repairs.repair(
+        progress(*READY, "generate", test=WRITTEN),
+        Outcome(reason=Reason.LOW_SHARE, data={"evidence": digest("e")}),
+        GENERATED,
+    )
     assert fallen is not None
     known = fallen.with_revision("head", {"sha": HEAD}).with_stage("main", Stage().failed(Reason.EVICTED, "x" * 5000))
     known = replace(known, usage=known.usage.plus(written()["usage"], gpu_seconds=1.25), result={"verdict": "faster"})

@@ -17,7 +17,7 @@ from isobench_runner.contract import EXPLANATIONS, Reason, Retry, cut_bytes
 from . import measuring, prepare, verdict
 
 TYPES = ("Accepted", "Prepared", "TestReady", "Measured", "Succeeded", "Finished")
-MAX_HINT = 300
+MAX_HINT = 200
 Status = Literal["True", "False", "Unknown"]
 
 

@@ -1,0 +1,43 @@
+"""What a collection came to: the files that are really there, and their counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from isobench_runner.contract import CollectRequest, Reason, Report, StageError
+from isobench_runner.outcome import read_outcome
+from isobench_runner.stages.collect import SUMMARY, dataset_folder
+from isobench_runner.store import Store
+
+
+def conclude(request: CollectRequest, root: Path, store: Store) -> Report:  # noqa: ARG001 - every conclusion is called alike
+    """The digest of the Dataset's JSONL, its records, and the Commits that were looked at.
+
+    Raises:
+        StageError: ResultInvalid, where a file is missing or is not what was written.
+    """
+    outcome = read_outcome(root / "out")
+    if outcome is not None and outcome.reason is not None:
+        return Report(reason=outcome.reason, tail=outcome.tail)
+    try:
+        summary = json.loads((root / "out" / SUMMARY).read_bytes())
+    except (OSError, ValueError) as error:
+        raise StageError(Reason.RESULT_INVALID, f"{SUMMARY}: {error}") from error
+    folder = dataset_folder(root)
+    for name, written in summary["files"].items():
+        try:
+            with (folder / name).open("rb") as file:
+                digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        except OSError as error:
+            raise StageError(Reason.RESULT_INVALID, f"{name}: {error.strerror}") from error
+        if digest != written["digest"]:
+            raise StageError(
+                Reason.RESULT_INVALID, f"{name} is not what was written: {digest}, not {written['digest']}"
+            )
+    lost = summary["funnel"]["failures"]
+    words = f"{summary['records']} records of {summary['commits']} Commits in {request.dataset}; {len(lost)} gave none"
+    files = [{"name": name, "digest": file["digest"], "size": file["bytes"]} for name, file in summary["files"].items()]
+    data = {name: summary[name] for name in ("dataset", "records", "commits")}
+    return Report(data={**data, "files": files}, tail=words)
