@@ -5,7 +5,7 @@ RUN := $(UV) run --frozen --no-sync
 OUT ?= demo-out
 PYTEST ?=
 
-.PHONY: help demo test lint bench crds reference setup clean
+.PHONY: help demo test lint bench crds reference experiments setup clean
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -22,6 +22,11 @@ setup: .venv/.synced  ## Install the locked environment into .venv
 demo: .venv/.synced  ## Four real commits: a dataset and a report in demo-out/, within three minutes
 	$(RUN) python examples/make_repositories.py examples/repositories
 	$(RUN) examples/demo.sh $(OUT)
+
+experiments: .venv/.synced  ## ISO-Bench's configuration, extractions and scripts: imported and run, in experiments-out/
+	$(RUN) python examples/make_repositories.py examples/repositories pathspec
+	$(RUN) isobench import examples/experiments/experiments.yaml --tests examples/experiments/tests --run-commands --budget-seconds 20 --out experiments-out/manifests
+	$(RUN) isobench run experiments-out/manifests/*.yaml --out experiments-out/run
 
 test: .venv/.synced lint  ## Lint, type-check and run every test
 	$(RUN) pytest --cov --cov-report=term:skip-covered $(PYTEST)
@@ -42,4 +47,4 @@ reference: .venv/.synced  ## Regenerate docs/reference/
 	$(RUN) python -m isobench_operator.core.reference docs/reference/
 
 clean:  ## Remove what the targets made
-	rm -rf .venv .uv demo-out examples/repositories .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+	rm -rf .venv .uv demo-out experiments-out examples/repositories .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage

@@ -132,7 +132,7 @@ def _telling(tail: str) -> str:
     telling = [
         line for line in lines if any(mark in line for mark in ("Error:", "error:", "No matching", "missing the"))
     ]
-    skipped = ("error: subprocess-exited-with-error", "ERROR: Failed building")
+    skipped = ("error: subprocess-exited", "error: metadata-generation", "ERROR: Failed building", "note:")
     kept = [line for line in telling if not line.startswith(skipped)]
     return (kept or lines or [""])[-1][:110]
 

@@ -49,8 +49,8 @@ def make(root: Path, commits: int) -> None:
             (status / f"commit-c{copy}.yaml").write_text(text)
 
 
-def timed(root: Path, *arguments: str) -> tuple[float, float]:
-    """Seconds and peak MiB of one stage."""
+def timed(root: Path, *arguments: str) -> tuple[float, float, float]:
+    """Seconds, seconds of CPU, and peak MiB of one stage."""
     request = CollectRequest(
         commit="bench", nonce="n", repository_url="", repository="", dataset="dataset", views=("canonical",)
     )
@@ -60,7 +60,7 @@ def timed(root: Path, *arguments: str) -> tuple[float, float]:
     _, status, usage = os.wait4(child.pid, 0)
     assert status == 0
     assert not list(root.glob("*/outcome.json")), f"{arguments[0]} failed"
-    return time.monotonic() - started, usage.ru_maxrss / 1024
+    return time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def main(commits: int) -> int:
@@ -69,18 +69,17 @@ def main(commits: int) -> int:
     with tempfile.TemporaryDirectory(prefix="isobench-bench-") as folder:
         root = Path(folder)
         make(root, commits)
-        listed = timed(root, "list", "--in", str(root / "status"), "--out", str(root / "in"))
-        print(f"list    {commits:6} commits  {listed[0]:6.1f} s            peak {listed[1]:5.0f} MiB")
-        seconds, mib = timed(root, "collect", "--in", str(root / "in"), "--out", str(root / "out"))
-        size = (root / "dataset" / "dataset.jsonl").stat().st_size / 2**20
-        records = sum(1 for _ in (root / "dataset" / "dataset.jsonl").open("rb"))
-        print(
-            f"collect {records:6} records  {seconds:6.1f} s (≤ {BOUND_SECONDS} s)  peak {mib:5.0f} MiB (≤ {BOUND_MIB} MiB)  {size:.0f} MiB of JSONL"
-        )
-        again, peak = timed(root, "collect", "--in", str(root / "in"), "--out", str(root / "out"))
-        print(
-            f"again, merged with what is there  {again:6.1f} s (≤ {BOUND_SECONDS} s)  peak {peak:5.0f} MiB (≤ {BOUND_MIB} MiB)"
-        )
+        bounds = f"≤ {BOUND_SECONDS} s, ≤ {BOUND_MIB} MiB"
+        print(f"{commits} Commits; load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
+        seconds, cpu, mib = timed(root, "list", "--in", str(root / "status"), "--out", str(root / "in"))
+        print(f"list              {seconds:6.1f} s  {cpu:6.1f} s CPU  {mib:4.0f} MiB")
+        seconds, cpu, mib = timed(root, "collect", "--in", str(root / "in"), "--out", str(root / "out"))
+        print(f"collect           {seconds:6.1f} s  {cpu:6.1f} s CPU  {mib:4.0f} MiB  ({bounds})")
+        again, cpu, peak = timed(root, "collect", "--in", str(root / "in"), "--out", str(root / "out"))
+        print(f"collect and merge {again:6.1f} s  {cpu:6.1f} s CPU  {peak:4.0f} MiB  ({bounds})")
+        file = root / "dataset" / "dataset.jsonl"
+        with file.open("rb") as lines:
+            print(f"{sum(1 for _ in lines)} records, {file.stat().st_size / 2**20:.0f} MiB of JSONL")
         return int(max(seconds, again) > BOUND_SECONDS or max(mib, peak) > BOUND_MIB)
 
 

@@ -10,19 +10,6 @@ import click
 from isobench_operator.cli import EXIT_BAD_INPUT
 
 
-class _AnyVariable(dict[str, str]):
-    """Stands for an environment in which every variable is set: a bundle names Secrets and holds none."""
-
-    def __missing__(self, key: str) -> str:
-        return "unset"
-
-    def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        return super().get(key) or default or "unset"
-
-    def __contains__(self, key: object) -> bool:
-        return True
-
-
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def command(files: tuple[Path, ...]) -> None:
@@ -34,7 +21,7 @@ def command(files: tuple[Path, ...]) -> None:
     from isobench_operator.documents import BundleError, DocumentErrors, bundle, load
 
     try:
-        click.echo(bundle(load(files, environ=_AnyVariable(os.environ))), nl=False)
+        click.echo(bundle(load(files, environ=os.environ, secrets_required=False)), nl=False)
     except DocumentErrors as errors:
         for error in errors.errors:
             click.echo(str(error), err=True)

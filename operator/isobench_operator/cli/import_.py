@@ -23,9 +23,18 @@ from isobench_operator.cli import EXIT_BAD_INPUT, EXIT_SOME_FAILED
     "--tests", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of pre-generated scripts."
 )
 @click.option("--repository", help="A URL or path, instead of the file's repo_path.")
+@click.option(
+    "--budget-seconds", type=click.IntRange(min=1), help="Measuring time of every Job, instead of the default."
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
-    source: Path, out: Path, run_commands: bool, tests: Path | None, repository: str | None, output: str
+    source: Path,
+    out: Path,
+    run_commands: bool,
+    tests: Path | None,
+    repository: str | None,
+    budget_seconds: int | None,
+    output: str,
 ) -> None:
     """Turn SOURCE into one Commit manifest per extraction and a Dataset.
 
@@ -35,7 +44,9 @@ def command(
     from isobench_operator.importing import ImportFailure, import_experiments
 
     try:
-        report = import_experiments(source, out, run_commands=run_commands, tests=tests, repository=repository)
+        report = import_experiments(
+            source, out, run_commands=run_commands, tests=tests, repository=repository, budget_seconds=budget_seconds
+        )
     except ImportFailure as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(EXIT_BAD_INPUT) from error

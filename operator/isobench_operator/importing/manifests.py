@@ -97,6 +97,7 @@ class _Import:
     tests: Path | None
     run_commands: bool
     resolve: Callable[[str], str | None] | None
+    budget_seconds: int | None = None
     names: dict[str, str] = field(default_factory=dict)
     shas: dict[str, str] = field(default_factory=dict)
 
@@ -197,6 +198,7 @@ class _Import:
         spec: dict[str, Any] = {"repository": {"url": repository}, "head": sha}
         spec |= {"category": category} if category else {}
         spec |= {"extraction": {"file": f"extractions/{sha}.json"}, "test": test, "environment": self._environment()}
+        spec |= {"measurement": {"budgetSeconds": self.budget_seconds}} if self.budget_seconds else {}
         spec |= {"record": record} if (record := self._record()) else {}
         write_atomic(self.out / "extractions" / f"{sha}.json", _small(content, extraction))
         self.write(f"{name}.yaml", "Commit", {"name": name, "labels": {IMPORT_LABEL: self.label}}, spec)
@@ -240,6 +242,7 @@ def import_experiments(
     tests: Path | None,
     repository: str | None = None,
     resolve: Callable[[str], str | None] | None = None,
+    budget_seconds: int | None = None,
 ) -> ImportReport:
     """Write the Commits and the Dataset of an experiments.yaml, or of a folder of extractions, into `out`.
 
@@ -248,6 +251,7 @@ def import_experiments(
         tests: a folder of pre-generated scripts, by full hash first, then by its first eight digits.
         repository: a URL or path, instead of the one in the file.
         resolve: gives the full sha of an abbreviated one, or None.
+        budget_seconds: measuring time of every Job, instead of the default.
 
     Raises:
         ImportFailure: nothing can be read at all, or `out` cannot be written.
@@ -260,7 +264,7 @@ def import_experiments(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ImportFailure(f"--out {out}: {error.strerror}") from error
-    job = _Import(experiment, out.resolve(), tests, run_commands, resolve)
+    job = _Import(experiment, out.resolve(), tests, run_commands, resolve, budget_seconds)
     report.items.extend(_items(job))
     report.written = [out / f"{item.name}.yaml" for item in report.items if item.name]
     if report.written:

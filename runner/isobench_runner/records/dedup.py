@@ -24,7 +24,7 @@ class Entry:
         offset: where its line begins there, in bytes.
         device: model of the GPU, or of the CPU where there was none.
         finished: when its Commit finished, ISO 8601 in UTC.
-        digest: of the record's bytes, so that ties are broken the same way every time.
+        digest: of a new record's bytes, so that ties are broken the same way every time; a held one is alone under its key.
     """
 
     source: str

@@ -110,12 +110,3 @@ class ParquetFile:
         if kind is None:
             self._flush()
         self._writer.close()
-
-
-def fits(record: Mapping[str, Any]) -> str | None:
-    """What of a record its columns cannot hold, or None; told before it is written, so that one record never costs a row group."""
-    try:
-        pa.Table.from_pylist([record], schema=SCHEMA)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
-        return str(error)
-    return None

@@ -139,6 +139,25 @@ def _required(value: Any, field: str) -> float:
     return number
 
 
+def _word(value: Any, field: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise RecordRefusedError(Reason.RESULT_INVALID, f"{field}: {value!r} is no text")
+
+
+def _truth(value: Any, field: str) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    raise RecordRefusedError(Reason.RESULT_INVALID, f"{field}: {value!r} is neither true nor false")
+
+
+def _count(value: Any, field: str) -> int:
+    number = _required(value, field)
+    if not number.is_integer() or not 0 <= number < 1 << 31:
+        raise RecordRefusedError(Reason.RESULT_INVALID, f"{field}: {value!r} is no count")
+    return int(number)
+
+
 def _strings(value: Any) -> list[str]:
     return [str(item) for item in value or []]
 
@@ -146,7 +165,7 @@ def _strings(value: Any) -> list[str]:
 def _main(revision: Json, artifacts: Artifacts) -> tuple[list[float], list[float], str | None]:
     """Samples of main and of base beside it, and why there are none; main alone never costs a record."""
     if revision.get("result") is None:
-        return [], [], revision.get("reason")
+        return [], [], _word(revision.get("reason"), "revisions[main].reason")
     field = "revisions[main].result"
     try:
         result = artifacts.json(revision["result"], field)
@@ -168,8 +187,8 @@ def _provenance(status: Json, result: Json, artifacts: Artifacts, version: str) 
         "test_origin": str(test.get("origin") or "given"),
         "models": list(models),
         "prompts": [str(prompt)] if prompt else [],
-        "generation": digest,
-        "attempts": int(test.get("attempts") or 0),
+        "generation": _word(digest, "artifacts.generation"),
+        "attempts": _count(test.get("attempts") or 0, "test.attempts"),
         "seed": None if seed is None else str(seed),
     }
 
@@ -216,7 +235,7 @@ def assemble(commit: Json, artifacts: Artifacts, *, tool_version: str) -> dict[s
     main_ms, main_base_ms, main_reason = _main(revisions.get("main") or {}, artifacts)
     prepared = artifacts.shared(head["environment"], "revisions[head].environment") if head.get("environment") else {}
     gpu, cpu = device_names(fingerprint)
-    image_digest = head.get("imageID") or None
+    image_digest = _word(head.get("imageID") or None, "revisions[head].imageID")
     extra = spec.get("record") or {}
     interval = statistics.get("ci95") or []
     return {
@@ -235,33 +254,33 @@ def assemble(commit: Json, artifacts: Artifacts, *, tool_version: str) -> dict[s
         "version": _version(prepared, fingerprint, environment, image_digest or environment.get("image")),
         "setup_commands": _strings(environment.get("setup")),
         "install_commands": _strings(environment.get("install")),
-        "api": extra.get("api"),
+        "api": _word(extra.get("api"), "record.api"),
         "gt_commit_message": str(inputs.get("message") or inputs.get("subject") or ""),
-        "notes": extra.get("notes"),
+        "notes": _word(extra.get("notes"), "record.notes"),
         "commit": str((commit.get("metadata") or {}).get("name")),
-        "category": spec.get("category"),
+        "category": _word(spec.get("category"), "spec.category"),
         "verdict": verdict,
         "speedup": _required(statistics.get("speedup"), "statistics.speedup"),
         "ci95": [_required(end, "statistics.ci95") for end in interval],
         "ci_level": _number(statistics.get("ci_level"), "statistics.ci_level"),
-        "rounds": int(_required(statistics.get("rounds"), "statistics.rounds")),
+        "rounds": _count(statistics.get("rounds"), "statistics.rounds"),
         "noise_floor_percent": _number(outcome.get("noiseFloorPercent") or result.get("noise_floor_percent"), "noise_floor_percent"),
         "minimum_effect_percent": _number(statistics.get("minimum_effect_percent"), "statistics.minimum_effect_percent"),
         "cold_speedup": _number(statistics.get("cold_speedup"), "statistics.cold_speedup"),
         "cpu_speedup": _number(statistics.get("cpu_speedup"), "statistics.cpu_speedup"),
         "changed_share": _number(outcome.get("changedShare"), "changedShare"),
-        "equivalent": result.get("equivalent"),
+        "equivalent": _truth(result.get("equivalent"), "equivalent"),
         "granularity": str(result.get("granularity") or "function"),
         "flags": list(dict.fromkeys([*_strings(result.get("flags")), *_strings(outcome.get("flags"))])),
-        "main_commit": (revisions.get("main") or {}).get("sha"),
+        "main_commit": _word((revisions.get("main") or {}).get("sha"), "revisions[main].sha"),
         "main_reason": main_reason,
         "isolation": str(fingerprint.get("isolation") or "none"),
         "gpu": gpu,
         "cpu": cpu,
-        "image": environment.get("image"),
+        "image": _word(environment.get("image"), "environment.image"),
         "image_digest": image_digest,
         "test_digest": str(test["digest"]),
-        "environments": {name: (revisions.get(name) or {}).get("environment") for name in ("base", "head", "main")},
+        "environments": {name: _word((revisions.get(name) or {}).get("environment"), f"revisions[{name}].environment") for name in ("base", "head", "main")},
         "fingerprint": _canonical_json(fingerprint),
         "provenance": _provenance(status, result, artifacts, tool_version),
         "finished_at": utc(condition(commit, "Finished").get("lastTransitionTime"), "conditions[Finished].lastTransitionTime"),

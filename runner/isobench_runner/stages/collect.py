@@ -25,7 +25,7 @@ from isobench_runner.outcome import read_outcome
 from isobench_runner.records.card import card
 from isobench_runner.records.dedup import HELD, NEW, Entry, entry, instance_ids, latest
 from isobench_runner.records.funnel import Funnel
-from isobench_runner.records.parquet import SCHEMA, ParquetFile, fits
+from isobench_runner.records.parquet import SCHEMA, ParquetFile
 from isobench_runner.records.record import Artifacts, RecordRefusedError, assemble, succeeded
 from isobench_runner.records.views import VIEWS
 from isobench_runner.store import Store, write_atomic
@@ -56,15 +56,12 @@ class _Spool:
         """Keep a record.
 
         Raises:
-            RecordRefusedError: it cannot be written as UTF-8 JSON, or does not fit the columns.
+            RecordRefusedError: it cannot be written as UTF-8 JSON.
         """
         try:
             line = _dump(record)
         except (ValueError, TypeError) as error:
             raise RecordRefusedError(Reason.RESULT_INVALID, f"the record cannot be written: {error}") from error
-        misfit = fits(record)
-        if misfit is not None:
-            raise RecordRefusedError(Reason.RESULT_INVALID, f"the record does not fit its columns: {misfit}")
         digest = hashlib.sha256(line).hexdigest()
         self.entries.append(entry(record, source=NEW, offset=self._file.tell(), digest=digest))
         self._file.write(line)
@@ -110,8 +107,7 @@ def _held(path: Path) -> Iterator[Entry]:
                 record = json.loads(line)
                 if not isinstance(record, dict) or set(record) != columns:
                     raise ValueError("these are not the columns of a record of this release")
-                normal = {**record, "instance_id": ""}
-                yield entry(record, source=HELD, offset=offset, digest=hashlib.sha256(_dump(normal)).hexdigest())
+                yield entry(record, source=HELD, offset=offset, digest="")
             except (ValueError, TypeError, AttributeError, RecursionError) as error:
                 words = f"{path}:{number}: {error}; move the file away to start a new one"
                 raise StageError(Reason.INPUT_INVALID, words) from error

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from isobench_operator.cluster.embedded.private import PrivateFolder
 from isobench_operator.cluster.ports import ClusterError
 from isobench_operator.cluster.sandbox import detect
 from support.embedded_jobs import (
@@ -213,6 +214,7 @@ import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {str(SUPPORT.parent)!r})
 from support.embedded_jobs import *
+from isobench_operator.cluster.embedded.private import PrivateFolder
 from isobench_operator.cluster.ports import ClusterError
 async def main():
     small = Path({str(folder)!r}, "small")
@@ -326,3 +328,34 @@ async def test_a_bind_that_would_show_what_is_hidden_ends_the_pod(folder: Path) 
             measure = terminated(pod, "measure")
             assert measure["reason"] == "CreateContainerConfigError", asks[index]
             assert measure["message"].startswith("in/binds.json: ")
+
+
+SECRETS = """
+import os, pathlib, sys, time
+from isobench_operator.cluster.embedded.private import PrivateFolder
+folder = PrivateFolder(pathlib.Path(sys.argv[1]))
+folder.path.joinpath("key").write_text("canary")
+print("made", flush=True)
+time.sleep(600)
+"""
+
+
+def test_secrets_of_a_killed_runtime_are_removed_by_the_next_and_those_of_a_living_one_are_not(tmp_path: Path) -> None:
+    runtimes = [
+        subprocess.Popen([sys.executable, "-c", SECRETS, str(tmp_path)], stdout=subprocess.PIPE) for _ in range(2)
+    ]
+    for runtime in runtimes:
+        assert runtime.stdout is not None
+        assert runtime.stdout.readline() == b"made\n"
+        runtime.stdout.close()
+    assert len(list(tmp_path.glob("*/key"))) == 2
+    runtimes[0].kill()
+    runtimes[0].wait()
+    own = PrivateFolder(tmp_path)
+    assert len(list(tmp_path.glob("*/key"))) == 1
+    assert own.path.stat().st_mode & 0o777 == 0o700
+    runtimes[1].kill()
+    runtimes[1].wait()
+    own.close()
+    PrivateFolder(tmp_path).close()
+    assert list(tmp_path.iterdir()) == []

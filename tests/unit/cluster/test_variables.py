@@ -89,3 +89,5 @@ def test_fetch_alone_sees_the_users_git_and_no_trusted_container_a_key(name: str
     assert "k" not in found.values()
     assert not found.keys() & {"LD_PRELOAD", "PYTHONPATH"}
     assert found["PYTHONNOUSERSITE"] == "1"
+    # The untrusted containers' own folders are elsewhere: what they leave in theirs is never a trusted one's configuration.
+    assert not {found["HOME"], found["TMPDIR"]} & set(untrusted_base(USER, root=Path("/r"), offline=True).values())

@@ -79,23 +79,6 @@ def remove_tree(path: Path) -> None:
         raise ClusterError(f"{path} cannot be removed; remove it by hand and run again")
 
 
-def private_folder(path: Path) -> Path:
-    """Make a folder that no other user can enter or has prepared.
-
-    Raises:
-        ClusterError: somebody else's folder has that name.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        info = path.lstat()
-        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
-            raise ClusterError(
-                f"{path} belongs to somebody else; Secrets are not written there. Remove it and run again"
-            )
-        shutil.rmtree(path)
-    path.mkdir(mode=0o700, parents=True)
-    return path
-
-
 class PodFolders:
     """The folders of one pod attempt."""
 

@@ -9,12 +9,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import ctypes
-import hashlib
 import json
 import os
-import shutil
 import socket
-import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -27,10 +24,11 @@ from isobench_operator.cluster.sandbox import Isolation
 
 from . import jobs, resources
 from .controller import Backoff, JobController
-from .folders import Places, private_folder
+from .folders import Places
 from .gate import Gate
 from .messages import timestamp
 from .pods import Machine
+from .private import MEMORY, PrivateFolder
 from .state import Folder, JobRecord, write_atomic, writing
 
 Json = dict[str, Any]
@@ -85,6 +83,7 @@ class EmbeddedCluster:
         self._resources: dict[Key, Json] = {}
         self._controllers: dict[str, JobController] = {}
         self._machine: Machine | None = None
+        self._private: PrivateFolder | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -123,9 +122,6 @@ class EmbeddedCluster:
 
     def _places(self) -> Places:
         directory = self._folder.path
-        digest = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
-        memory = Path("/dev/shm")  # noqa: S108 - the folder below it is private
-        above = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
         shared = {
             name: self._cache / folder
             for name, folder in (("environments", "envs"), ("mirrors", "mirrors"), ("pip", "pip"))
@@ -133,13 +129,13 @@ class EmbeddedCluster:
         with writing(self._cache):
             for folder in shared.values():
                 folder.mkdir(parents=True, exist_ok=True)
-        with writing(above):
-            secrets = private_folder(above / f"isobench-{os.geteuid()}-{digest}")
+        with writing(MEMORY):
+            self._private = PrivateFolder()
         own = {"store": self._folder.artifacts, "status": self._folder.status, "dataset": directory}
         return Places(
             directory=directory,
             shared=shared | own,
-            secrets=secrets,
+            secrets=self._private.path,
             config_maps=self._config_maps,
             secret_values=self._secrets,
         )
@@ -148,9 +144,10 @@ class EmbeddedCluster:
         """End every process and let go of the folder; what was running starts again the next time, without counting."""
         await asyncio.gather(*(controller.stop() for controller in self._controllers.values()))
         self._controllers.clear()
-        if self._machine is not None:
-            shutil.rmtree(self._machine.places.secrets, ignore_errors=True)
-            self._machine = None
+        self._machine = None
+        if self._private is not None:
+            self._private.close()
+            self._private = None
         self._folder.close()
 
     def _running(self) -> Machine:
