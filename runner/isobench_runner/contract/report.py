@@ -16,7 +16,7 @@ class Report:
 
     Attributes:
         reason: None for success.
-        data: the fields that go into status, by the request's kind (see `docs/reference/contract.md`); numbers are strings.
+        data: the fields that go into status, by the request's kind (`reporting/` has one module per kind); numbers are strings.
         tail: the last lines of evidence, cut to what fits; the whole is in the store under `data["evidence"]`.
     """
 

@@ -233,8 +233,8 @@ def _first_words(outcomes: Dict[str, Any]) -> str:
     return "\n".join(words)[:6000]
 
 
-def _timed(session: Session, name: str, whole: Whole, *, hashseed: int, pad: int, cpus: List[int]) -> Tuple[Run, int]:
-    """Run the script, and beside it the same start-up without it; returns the run and the start-up in ns."""
+def _timed(session: Session, name: str, whole: Whole, *, hashseed: int, pad: int, cpus: List[int]) -> Tuple[Run, Run]:
+    """Run the script, and beside it the same start-up without it; returns both."""
     python = session.revisions[name].python
     if whole.kind == scripts.PYTEST:
         empty, argv = _pytest(python, "test_empty.py"), _pytest(python, *whole.tests)
@@ -245,11 +245,11 @@ def _timed(session: Session, name: str, whole: Whole, *, hashseed: int, pad: int
     if run.code != 0 and not (whole.allow_failure and run.code == 1):
         kind = "crashed" if run.code < 0 else "exit"
         raise Fall(kind, name, "the script ended with exit code {}:\n{}".format(run.code, run.printed[-6000:]))
-    return run, startup.wall_ns
+    return run, startup
 
 
 def run_round(session: Session, index: int, whole: Whole) -> Dict[str, Any]:
-    """One round: the script once per revision, in random order. `wall_ns` is without the start-up, `parent_ns` with it."""
+    """One round: the script once per revision, in random order. Samples are without the start-up, which `startup_ns` has."""
     draw = session.draw("round", index)
     order = list(session.names)
     draw.shuffle(order)
@@ -259,12 +259,13 @@ def run_round(session: Session, index: int, whole: Whole) -> Dict[str, Any]:
     samples: Dict[str, List[Dict[str, Any]]] = {}
     startup: Dict[str, int] = {}
     for name in order:
-        run, startup[name] = _timed(session, name, whole, hashseed=hashseed, pad=pad, cpus=cpus)
-        wall = max(1, run.wall_ns - startup[name])
+        run, empty = _timed(session, name, whole, hashseed=hashseed, pad=pad, cpus=cpus)
+        startup[name] = empty.wall_ns
+        wall = max(1, run.wall_ns - empty.wall_ns)
         samples[name] = [
             {
                 "wall_ns": wall,
-                "parent_ns": run.wall_ns,
+                "parent_ns": wall,
                 "gpu_ms": None,
                 "run_delay_ns": 0,
                 "threads_before": 0,
@@ -272,6 +273,7 @@ def run_round(session: Session, index: int, whole: Whole) -> Dict[str, Any]:
                 "drain_ns": 0,
                 "keep": False,
                 **run.usage,
+                "cpu_ns": max(0, run.usage["cpu_ns"] - empty.usage["cpu_ns"]),
             }
         ]
     cold = {name: {"wall_ns": one[0]["wall_ns"], "cpu_ns": one[0]["cpu_ns"]} for name, one in samples.items()}

@@ -69,7 +69,7 @@ class Judgement:
         speedup: exp of the Hodges-Lehmann estimate: base's time over the other's.
         interval: of the speedup, at `level`; None below MIN_ROUNDS.
         half_width: of the interval in log units (0.01 is about 1 %).
-        rounds_needed: for an interval of half-width ln(1 + delta), where the verdict is inconclusive.
+        rounds_needed: for an interval of half-width ln(1 + delta), where the verdict is inconclusive for its width.
     """
 
     verdict: str
@@ -82,12 +82,16 @@ class Judgement:
     rounds_needed: Optional[int]
 
 
-def judge(d: Sequence[float], *, delta: float, human_performance: float, alpha: float = ALPHA) -> Judgement:
+def judge(
+    d: Sequence[float], *, delta: float, human_performance: float, floor: float = 0.0, alpha: float = ALPHA
+) -> Judgement:
     """Apply the verdict's rules to the rounds so far.
 
     Args:
         d: ln(base / other) of each kept round.
-        delta: the minimum effect as a fraction (0.02 for 2 %), the noise floor already in it.
+        delta: the minimum effect as a fraction (0.02 for 2 %).
+        floor: the node's noise floor as a fraction. An effect has to exceed it too, but noise is never evidence for no effect:
+            `negligible` and `no_change` are claims about `delta` alone.
         human_performance: mean(base) / mean(other) over the raw samples; a verdict has to agree with its side of 1.
         alpha: what this look may spend.
     """
@@ -99,14 +103,14 @@ def judge(d: Sequence[float], *, delta: float, human_performance: float, alpha: 
     if interval is None:
         return Judgement("inconclusive", False, n, math.exp(theta), None, 1 - alpha, None, None)
     low, high = interval
-    margin = math.log1p(delta)
+    margin, wanted = math.log1p(delta), math.log1p(max(delta, floor))
     excludes = low > 0 or high < 0
     narrow = signed_rank_interval(d, 2 * alpha)
     equivalent = narrow is not None and -margin < narrow[0] and narrow[1] < margin
     half_width = (high - low) / 2
-    if excludes and theta >= margin and human_performance > 1:
+    if excludes and theta >= wanted and human_performance > 1:
         verdict = "faster"
-    elif excludes and theta <= -margin and human_performance < 1:
+    elif excludes and theta <= -wanted and human_performance < 1:
         verdict = "slower"
     elif excludes and abs(theta) < margin:
         verdict = "negligible"
@@ -116,7 +120,7 @@ def judge(d: Sequence[float], *, delta: float, human_performance: float, alpha: 
         verdict = "inconclusive"
     stop = verdict in ("faster", "slower") or (equivalent and verdict in ("negligible", "no_change"))
     needed = None
-    if verdict == "inconclusive" and margin > 0:
+    if verdict == "inconclusive" and not excludes and margin > 0:
         needed = max(n + 1, math.ceil(n * (half_width / margin) ** 2))
     return Judgement(verdict, stop, n, math.exp(theta), (math.exp(low), math.exp(high)), 1 - alpha, half_width, needed)
 
@@ -126,7 +130,7 @@ def last_alpha(rounds: int) -> float:
     return ALPHA * sum(1 for look in LOOKS if look >= rounds)
 
 
-def look_verdict(d: Sequence[float], delta: float, human_performance: float, alpha: float = ALPHA) -> str:
+def look_verdict(d: Sequence[float], *, delta: float, human_performance: float, floor: float = 0.0) -> str:
     """The verdict that a planned look may stop at, or `inconclusive`: go on."""
-    judged = judge(d, delta=delta, human_performance=human_performance, alpha=alpha)
+    judged = judge(d, delta=delta, human_performance=human_performance, floor=floor)
     return judged.verdict if judged.stop else "inconclusive"

@@ -191,9 +191,8 @@ def human_performance(rounds: Sequence[Dict[str, Any]], other: str) -> float:
     return float(totals[0] / max(1, totals[1]))
 
 
-def delta(plan: Dict[str, Any]) -> float:
-    """The effect that counts, as a fraction: the wanted minimum or the node's noise floor, whichever is larger."""
-    return max(float(plan.get("minimum_effect_percent") or 0), float(plan.get("floor_percent") or 0)) / 100
+def _fraction(plan: Dict[str, Any], name: str) -> float:
+    return float(plan.get(name) or 0) / 100
 
 
 def run_rounds(session: Session, measured: Measured, one_round: Any) -> None:
@@ -204,6 +203,7 @@ def run_rounds(session: Session, measured: Measured, one_round: Any) -> None:
     """
     begin = time.monotonic()
     budget = float(session.plan["budget_seconds"])
+    delta, floor = _fraction(session.plan, "minimum_effect_percent"), _fraction(session.plan, "floor_percent")
     kept: List[Dict[str, Any]] = []
     index, slowest = 0, 0.0
     while len(kept) < ranks.LOOKS[-1]:
@@ -225,7 +225,8 @@ def run_rounds(session: Session, measured: Measured, one_round: Any) -> None:
         kept.append(line)
         if len(kept) in ranks.LOOKS:
             ratio = human_performance(kept, session.other)
-            verdict = ranks.look_verdict(log_ratios(kept, session.other), delta(session.plan), ratio)
+            ratios = log_ratios(kept, session.other)
+            verdict = ranks.look_verdict(ratios, delta=delta, floor=floor, human_performance=ratio)
             if verdict != "inconclusive":
                 measured.stopped = "verdict"
                 return

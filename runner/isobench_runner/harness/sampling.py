@@ -60,6 +60,7 @@ def take_sample(worker: Worker, *, seeds: List[int], loops: int, keep: bool) -> 
         parent_ns=passed,
         gpu_ms=float(gpu_ms) if isinstance(gpu_ms, (int, float)) and 0 <= gpu_ms < 1e12 else None,
         run_delay_ns=waited,
+        parent_delay_ns=parent_waited,
         keep=keep,
     )
     lazy = after.get("lazy")

@@ -90,14 +90,13 @@ def _share(run: dict[str, Any]) -> float | None:
     return float(share)
 
 
-def _delta(request: MeasureRequest, node: str) -> tuple[float, bool]:
-    """The minimum effect as a fraction, and whether the noise floor comes from another node."""
-    requested = float(request.minimum_effect_percent) / 100
+def _floor(request: MeasureRequest, node: str) -> tuple[float, bool]:
+    """The noise floor that counts here as a fraction, and whether it comes from another node and so counts for nothing."""
     if request.floor_percent is None:
-        return requested, False
+        return 0.0, False
     if request.floor_node != node:
-        return requested, True
-    return max(requested, float(request.floor_percent) / 100), False
+        return 0.0, True
+    return float(request.floor_percent) / 100, False
 
 
 def _failure(
@@ -163,8 +162,8 @@ def conclude(request: MeasureRequest, root: Path, store: Store) -> Report:
     if not isinstance(loops, int) or isinstance(loops, bool) or not 1 <= loops <= 1 << 30:
         raise StageError(Reason.RESULT_INVALID, f"run.json: plan.loops {loops!r} is not a count")
     node = os.environ.get("ISOBENCH_NODE", "")
-    delta, elsewhere = _delta(request, node)
-    summary = summarise(rounds, loops=loops, delta=delta)
+    floor, elsewhere = _floor(request, node)
+    summary = summarise(rounds, loops=loops, delta=float(request.minimum_effect_percent) / 100, floor=floor)
     if summary is None:
         return _failure(Reason.INCOMPARABLE, "not one round could be kept", store, run)
     flags = _flags(run)
@@ -205,7 +204,7 @@ def _result(
             "cpu_speedup": summary.cpu_speedup,
             "rounds_needed": judgement.rounds_needed,
             "minimum_effect_percent": request.minimum_effect_percent,
-            "delta_percent": summary.delta * 100,
+            "delta_percent": max(summary.delta, summary.floor) * 100,
         },
         "noise_floor_percent": summary.half_width_percent
         if request.role == "base"

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from isobench_runner.contract import GenerateRequest, MeasureRequest, PrepareRequest, Reason, Request, StageError
+from isobench_runner.harness_archive import build_archive
 from isobench_runner.store import Store
 
 from .fetching import generate, measure, prepare
@@ -23,6 +24,9 @@ def run(request: Request, input: Path, output: Path, store: Store) -> None:  # n
     """
     if "TMPDIR" in os.environ:
         Path(os.environ["TMPDIR"]).mkdir(parents=True, exist_ok=True)
+    if isinstance(request, PrepareRequest | MeasureRequest):
+        # Before anything that can fail: the next container is the harness, which has to be there to see the failure and exit 0.
+        build_archive(output / "harness.pyz")
     match request:
         case PrepareRequest():
             prepare.run(request, output)

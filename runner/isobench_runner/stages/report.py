@@ -10,7 +10,16 @@ import os
 import traceback
 from pathlib import Path
 
-from isobench_runner.contract import CollectRequest, GenerateRequest, MeasureRequest, PrepareRequest, Reason, Report, Request, StageError
+from isobench_runner.contract import (
+    CollectRequest,
+    GenerateRequest,
+    MeasureRequest,
+    PrepareRequest,
+    Reason,
+    Report,
+    Request,
+    StageError,
+)
 from isobench_runner.outcome import Outcome, read_outcome
 from isobench_runner.reporting import collect, generate, measure, prepare
 from isobench_runner.store import Store

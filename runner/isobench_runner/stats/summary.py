@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean, median
 
 from isobench_runner.harness import ranks
@@ -25,6 +26,7 @@ class Summary:
         cpu_speedup: the same of CPU time; None where a side used none that the clock could see.
         discarded: rounds left out, each for a cause that the parent saw.
         clock_mismatch: whether the worker's clock had to be overruled.
+        delta, floor: the minimum effect and the node's noise floor that were judged by, as fractions.
     """
 
     judgement: ranks.Judgement
@@ -36,6 +38,7 @@ class Summary:
     discarded: int
     clock_mismatch: bool
     delta: float
+    floor: float
 
     @property
     def base_median_ms(self) -> float:
@@ -71,13 +74,14 @@ def _ratio(pairs: list[tuple[float, float]]) -> float | None:
     return math.exp(ranks.hodges_lehmann(usable)) if usable and len(usable) == len(pairs) else None
 
 
-def summarise(rounds: tuple[Round, ...], *, loops: int, delta: float) -> Summary | None:
+def summarise(rounds: tuple[Round, ...], *, loops: int, delta: float, floor: float = 0.0) -> Summary | None:
     """Compute a result from raw rounds; None where not one was kept.
 
     Args:
         rounds: as parsed.
         loops: calls per sample.
-        delta: the minimum effect as a fraction, the noise floor already in it.
+        delta: the minimum effect as a fraction.
+        floor: the node's noise floor as a fraction.
     """
     kept = [item for item in rounds if item.discarded is None]
     if not kept:
@@ -86,9 +90,10 @@ def summarise(rounds: tuple[Round, ...], *, loops: int, delta: float) -> Summary
     base_ms = tuple(sample.ns / loops / 1e6 for item in kept for sample in item.base.samples)
     other_ms = tuple(sample.ns / loops / 1e6 for item in kept for sample in item.other.samples)
     human_performance = fmean(base_ms) / fmean(other_ms)
-    judgement = ranks.judge(d, delta=delta, human_performance=human_performance)
+    judge = partial(ranks.judge, d, delta=delta, floor=floor, human_performance=human_performance)
+    judgement = judge()
     if not (len(kept) in ranks.LOOKS and judgement.stop):
-        judgement = ranks.judge(d, delta=delta, human_performance=human_performance, alpha=ranks.last_alpha(len(kept)))
+        judgement = judge(alpha=ranks.last_alpha(len(kept)))
     cold = [(float(i.base.cold_ns), float(i.other.cold_ns)) for i in kept if i.base.cold_ns and i.other.cold_ns]
     return Summary(
         judgement=judgement,
@@ -100,4 +105,5 @@ def summarise(rounds: tuple[Round, ...], *, loops: int, delta: float) -> Summary
         discarded=len(rounds) - len(kept),
         clock_mismatch=any(not s.agrees for item in kept for side in (item.base, item.other) for s in side.samples),
         delta=delta,
+        floor=floor,
     )

@@ -49,6 +49,10 @@ def describe(summary: Summary, *, role: str, other: str, flags: list[str], isola
         sentences.append(
             f"About {judgement.rounds_needed} rounds would be needed to tell an effect of {summary.delta * 100:.1f} %; raise measurement.budgetSeconds or measure on a quieter node."
         )
+    if judgement.verdict == "inconclusive" and summary.floor > summary.delta:
+        sentences.append(
+            f"Base beside itself came out up to {summary.floor * 100:.1f} % apart on this node: smaller effects are not believed."
+        )
     if role != "base" and summary.cold_speedup is not None and _apart(summary.cold_speedup, judgement.speedup):
         sentences.append(
             f"In the first call of a fresh process the ratio is {summary.cold_speedup:.2f}x: the change acts differently at start-up."

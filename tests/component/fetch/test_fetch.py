@@ -343,3 +343,31 @@ def test_the_container_exits_0_and_leaves_its_reason(repository: Repository, job
     )
     assert done.returncode == 0, done.stderr
     assert read(job / "outcome.json")["reason"] == "CommitNotFound"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "head"), [("build", "f" * 40), ("build", ""), ("measure", "")])
+def test_the_container_after_a_failed_one_has_nothing_to_do_and_exits_0(
+    repository: Repository, job: Path, tmp_path: Path, command: str, head: str
+) -> None:
+    environment = Environment(install=(), python="/no/such/python")
+    request: Request = request_of(repository, **({"head": head} if head else {"environment": environment}))
+    if command == "measure":
+        request = MeasureRequest(
+            commit="c",
+            nonce="n",
+            repository_url=str(repository.path),
+            repository="local/demo",
+            role="base",
+            revisions=(),
+            test="sha256:" + "0" * 64,
+            origin="given",
+            inputs="sha256:" + "0" * 64,
+        )
+    fetching = [sys.executable, "-m", "isobench_runner", "fetch", "--in", tmp_path, "--out", job]
+    subprocess.run(fetching, env={**os.environ, "ISOBENCH_REQUEST": request.to_json()}, check=True, capture_output=True)
+    assert read(job / "outcome.json")["reason"] in ("CommitNotFound", "InterpreterNotFound", "StoreUnavailable")
+    argv = [sys.executable, "-I", "-S", job / "harness.pyz", command, "--in", job, "--out", tmp_path / "out"]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert not (tmp_path / "out").exists()

@@ -68,7 +68,7 @@ def test_raw_rounds_have_the_fields_that_the_report_recomputes_from(tmp_path: Pa
     assert sorted(line["order"]) == ["base", "main"]
     sample = line["samples"]["main"][0]
     fields = {"wall_ns", "parent_ns", "cpu_ns", "gpu_ms", "run_delay_ns", "minflt", "majflt", "nvcsw", "nivcsw"}
-    assert set(sample) == fields | {"threads_before", "threads_after", "drain_ns", "keep"}
+    assert set(sample) == fields | {"parent_delay_ns", "threads_before", "threads_after", "drain_ns", "keep"}
     assert len(line["samples"]["base"]) == measured.run["plan"]["k"]
     assert [sum(one["keep"] for one in samples) for samples in line["samples"].values()] == [1, 1]
     assert set(measured.run) == {

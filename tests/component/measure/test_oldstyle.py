@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from statistics import median
 
 import pytest
 
+from isobench_runner.stats.rounds import parse_rounds
+from isobench_runner.stats.summary import summarise
 from support.prepared import Job, make_environment
 
 pytestmark = pytest.mark.slow
@@ -42,8 +45,13 @@ def test_a_bare_script_is_timed_without_its_start_up(job: Job) -> None:
     assert measured.run["plan"]["granularity"] == "process"
     assert measured.run["equivalence"]["equal"] is None
     samples = {name: [line["samples"][name][0] for line in measured.rounds] for name in ("base", "head")}
-    for several in samples.values():
-        assert all(one["parent_ns"] > one["wall_ns"] for one in several)
+    assert all(min(line["startup_ns"].values()) > 5_000_000 for line in measured.rounds)
+    content = "\n".join(json.dumps(line) for line in measured.rounds).encode()
+    told = summarise(parse_rounds(content, base="base", other="head")[0], loops=1, delta=0.02)
+    assert told is not None
+    assert not told.clock_mismatch
+    kept = [line for line in measured.rounds if not line["discarded"]]
+    assert told.base_ms == tuple(line["samples"]["base"][0]["wall_ns"] / 1e6 for line in kept)
     assert 1.8 < median(s["wall_ns"] for s in samples["base"]) / median(s["wall_ns"] for s in samples["head"]) < 5
 
 

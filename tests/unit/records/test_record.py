@@ -3,6 +3,7 @@
 import json
 from statistics import fmean
 
+import pyarrow as pa
 import pytest
 
 from isobench_runner.contract import Reason

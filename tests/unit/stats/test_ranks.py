@@ -56,6 +56,24 @@ def test_verdict_follows_interval_effect_and_raw_means(
     assert judged.speedup == pytest.approx(math.exp(centre))
 
 
+@pytest.mark.parametrize(
+    ("centre", "spread", "verdict"),
+    [
+        (0.30, 0.01, "faster"),
+        (0.10, 0.01, "inconclusive"),
+        (-0.10, 0.01, "inconclusive"),
+        (0.01, 0.001, "negligible"),
+        (0.0, 0.2, "inconclusive"),
+        (0.0, 0.001, "no_change"),
+    ],
+)
+def test_a_noisy_node_makes_effects_harder_to_claim_and_never_their_absence_easier(
+    centre: float, spread: float, verdict: str
+) -> None:
+    d = [centre + spread * (i - 7.5) / 16 for i in range(16)]
+    assert ranks.judge(d, delta=0.02, floor=0.25, human_performance=math.exp(centre)).verdict == verdict
+
+
 def test_a_wide_interval_says_how_many_rounds_would_do() -> None:
     rng = random.Random(7)
     judged = ranks.judge([rng.gauss(0, 0.1) for _ in range(16)], delta=0.02, human_performance=1.0)

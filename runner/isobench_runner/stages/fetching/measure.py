@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from isobench_runner.contract import MeasureRequest, Reason, Revision, StageError
-from isobench_runner.harness_archive import build_archive
 from isobench_runner.store import Store, write_atomic
 
 from .binds import embedded, read_known, write_binds
@@ -48,7 +47,6 @@ def run(request: MeasureRequest, output: Path, store: Store) -> None:
     inputs = json_from_store(store, request.inputs, "what head's prepare collected")
     revisions = [_revision(revision, envs, store) for revision in request.revisions]
     write_atomic(output / "test.py", from_store(store, request.test, "the test"))
-    build_archive(output / "harness.pyz")
     plan = {
         "v": 1,
         "kind": "measure",

@@ -20,7 +20,6 @@ from isobench_runner.contract import Environment, PrepareRequest, environment_ke
 from isobench_runner.git import Access, Mirror, Mirrors, archive_tree, check_out, read_commit, resolve_base
 from isobench_runner.git.checkout import python_blobs
 from isobench_runner.git.diff import shown
-from isobench_runner.harness_archive import build_archive
 from isobench_runner.store import write_atomic
 
 from .binds import Known, embedded, prefixes, read_known, write_binds, write_known
@@ -163,7 +162,6 @@ def run(request: PrepareRequest, output: Path) -> None:
         wheel = seed_wheel(mirrors.root, index)
         write_atomic(output / wheel.name, wheel.read_bytes())
         plan["seed_wheels"] = [wheel.name]
-    build_archive(output / "harness.pyz")
     if inputs is not None:
         inputs["notes"] = list(dict.fromkeys([*inputs["notes"], *known.notes]))
         write_json(output / "inputs.json", inputs)
