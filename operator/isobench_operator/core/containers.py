@@ -81,7 +81,7 @@ def trusted(
         values["HOME"] = f"{ROOT}/scratch/home"
         values["USER"] = "isobench"
     mounted = {mount["name"] for mount in mounts}
-    for name, variable in (("mirrors", "ISOBENCH_MIRRORS"), ("dataset", "ISOBENCH_DATASET")):
+    for name, variable in (("mirrors", "ISOBENCH_MIRRORS"), ("pip", "ISOBENCH_PIP"), ("dataset", "ISOBENCH_DATASET")):
         if name in mounted:
             values[variable] = getattr(settings, name).path
     folders = [f"{ROOT}/{folder}" if folder else ROOT for folder in (source, target)]

@@ -68,7 +68,7 @@ def prepare_job(
     fetch = containers.trusted(
         settings, "fetch", source="inputs", target="in", request=request,
         mounts=[
-            *mounts(settings, write=("in", "scratch", "environments", "store", "mirrors")),
+            *mounts(settings, write=("in", "scratch", "environments", "store", "mirrors", "pip")),
             *input_mounts(settings, inputs, container="fetch"),
         ],
     )  # fmt: skip

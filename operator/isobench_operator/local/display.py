@@ -13,6 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+_TRACEBACK = "Traceback (most recent call last):"
 Json = Mapping[str, Any]
 _COLOURS = {"faster": "green", "slower": "red", "negligible": "cyan", "no_change": "cyan", "inconclusive": "yellow"}
 
@@ -34,6 +35,17 @@ def succeeded(resource: Json) -> bool:
     return bool(condition(resource, "Succeeded").get("status") == "True")
 
 
+def in_a_line(message: str) -> str:
+    """A message on one line; of a traceback in it the error alone, as the report and the resource have the rest."""
+    before, found, trace = message.partition(_TRACEBACK)
+    if found:
+        errors = [
+            line for line in trace.splitlines() if line.strip() and not line.startswith((" ", "(while handling "))
+        ]
+        message = f"{before} {errors[0]}" if errors else before
+    return " ".join(message.split())
+
+
 def sentence(resource: Json) -> str:
     """Where a Commit stands, in a few words."""
     result = (resource.get("status") or {}).get("result") or {}
@@ -41,8 +53,10 @@ def sentence(resource: Json) -> str:
     if succeeded(resource) and result.get("speedup"):
         interval = result.get("ci95")
         between = f" [{interval[0]}, {interval[1]}]" if interval else ""
-        return f"{str(result['verdict']).replace('_', ' ')}: {result['speedup']}x{between}"
-    reason, message = summary.get("reason", "Pending"), " ".join(str(summary.get("message", "")).split())
+        floor = result.get("noiseFloorPercent") if result["verdict"] == "inconclusive" else None
+        noise = f", noise floor {floor} %" if floor else ""
+        return f"{str(result['verdict']).replace('_', ' ')}: {result['speedup']}x{between}{noise}"
+    reason, message = summary.get("reason", "Pending"), in_a_line(str(summary.get("message", "")))
     return f"{reason}: {message}" if message else str(reason)
 
 

@@ -213,7 +213,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.TEST_TRIVIAL: _never(
         "generate",
-        "experiment does nothing, or returns a constant.",
+        "The test does nothing that could be timed, or returns a constant.",
         "Try a stronger model, or give the test as a script.",
     ),
     Reason.PATCH_LEAKED: _never(

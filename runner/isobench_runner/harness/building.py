@@ -141,7 +141,7 @@ def _build_anew(plan: Dict[str, Any], in_dir: str, log: BinaryIO, deadline: floa
     work = tempfile.mkdtemp(prefix="isobench-build-")
     try:
         run = _Lines(plan, in_dir, interpreter, inherited, commands, work, certificates(plan.get("ca_bundle")))
-        cache = _cache_folder(cache_name(before), work)
+        cache = _cache_folder(plan, cache_name(before), work)
         if before is None:
             as_of = dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d")
             run.all(plan["index_url"], cache)
@@ -231,9 +231,9 @@ class _Lines:
             commands.run(argv, env=variables, cwd=self.work, what=what, reason="InstallFailed")
 
 
-def _cache_folder(date: str, work: str) -> str:
+def _cache_folder(plan: Dict[str, Any], date: str, work: str) -> str:
     """A date's folder of caches; one of this build alone where the shared one may not be written."""
-    root = os.environ.get("ISOBENCH_PIP") or os.path.join(work, "cache")
+    root = plan.get("pip_cache") or os.environ.get("ISOBENCH_PIP") or os.path.join(work, "cache")
     folder = os.path.join(root, date)
     try:
         os.makedirs(folder, exist_ok=True)

@@ -21,6 +21,14 @@ def words_of(error: BaseException) -> str:
     return "{}: {}".format(type(error).__name__, message)[:MAX_WORDS]
 
 
+def relative(text: str, roots: Sequence[str]) -> str:
+    """`text` with paths below `roots` as they are from there: what a reader knows, and the same in every run."""
+    spelled = {one.rstrip(os.sep) + os.sep for root in roots for one in (root, os.path.realpath(root)) if root}
+    for one in sorted(spelled, key=len, reverse=True):
+        text = text.replace(one, "")
+    return text
+
+
 def shortened(error: BaseException, *, show: Sequence[str], hide: str) -> str:
     """The traceback's frames in files below `show` (all, where none is), the harness's own (`hide`) left out, and the last words."""
     try:
@@ -57,4 +65,6 @@ def describe(error: BaseException, *, show: Sequence[str], hide: str) -> Dict[st
         kind = "skipped" if error.code in (None, 0) else "exit"
     elif any(base.__name__ in SKIP_NAMES for base in type(error).__mro__):
         kind = "skipped"
-    return {"kind": kind, "words": words_of(error), "traceback": shortened(error, show=show, hide=hide)[-12000:]}
+    roots = [os.path.dirname(one) if one.endswith(".py") else one for one in show]
+    full = relative(shortened(error, show=show, hide=hide), roots)
+    return {"kind": kind, "words": relative(words_of(error), roots), "traceback": full[-12000:]}

@@ -77,7 +77,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(index, "SEED_SHA256", hashlib.sha256(WHEEL).hexdigest())
     monkeypatch.setenv("PIP_FIND_LINKS", str(links))
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple/")
-    for name in ("MIRRORS", "ENVS", "STORE"):
+    for name in ("MIRRORS", "ENVS", "PIP", "STORE"):
         monkeypatch.setenv(f"ISOBENCH_{name}", str(tmp_path / name.lower()))
     monkeypatch.setenv("ISOBENCH_RUNTIME", "embedded")
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
@@ -143,7 +143,8 @@ def test_the_plan_holds_what_a_build_needs(repository: Repository, job: Path, tm
     assert (job / "harness.pyz").stat().st_size > 0
     assert Path(plan["interpreter"]).resolve() == Path(getattr(sys, "_base_executable", sys.executable)).resolve()
     binds = read(job / "binds.json")
-    assert binds["rw"] == [plan["env_dir"]]
+    assert binds["rw"] == [plan["env_dir"], plan["pip_cache"]]
+    assert Path(plan["pip_cache"]).parent == tmp_path / "pip"
     assert "/" not in binds["ro"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import runpy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isobench_runner.harness import calibrate, calls, failures, gpu, mutation, probes, rounds, sampling, scripts
+from isobench_runner.harness import (
+    calibrate,
+    calls,
+    failures,
+    gpu,
+    mutation,
+    oldstyle,
+    probes,
+    rounds,
+    sampling,
+    scripts,
+)
 
 HARNESS = Path(calibrate.__file__).parent
 
@@ -61,7 +73,9 @@ def test_a_collapse_is_state_and_a_slow_first_call_is_not(walls: list[int], stat
         (10_000_000, 0, 10_000_000, False),
     ],
 )
-def test_a_claim_is_believed_where_the_parents_clock_allows_it(passed: int, claimed: int, waited: int, believed: bool) -> None:
+def test_a_claim_is_believed_where_the_parents_clock_allows_it(
+    passed: int, claimed: int, waited: int, believed: bool
+) -> None:
     assert sampling.plausible(passed, claimed, waited) is believed
 
 
@@ -76,6 +90,14 @@ def test_work_after_a_sample_counts_from_half_a_millisecond_or_a_percent(drain: 
 def _line(base: int, head: int, cold: tuple[int, int]) -> dict[str, Any]:
     samples = {"base": [{"wall_ns": base}], "head": [{"wall_ns": head}]}
     return {"samples": samples, "cold": {"base": {"wall_ns": cold[0]}, "head": {"wall_ns": cold[1]}}}
+
+
+@pytest.mark.parametrize(
+    ("run", "startup", "least", "own"),
+    [(300, 100, 90, 200), (300, 299, 90, 210), (300, 350, 90, 210), (90, 100, 90, None), (90, 80, 80, 10)],
+)
+def test_a_scripts_own_time_is_positive_or_unknown(run: int, startup: int, least: int, own: int | None) -> None:
+    assert oldstyle.own_time(run, startup, least) == own
 
 
 def test_log_ratios_and_human_performance_are_of_base_over_the_other() -> None:
@@ -145,7 +167,11 @@ def test_lazy_results_are_found_two_levels_deep(result: Any, name: str | None) -
     ("source", "kind"),
     [
         ("\n".join(f"def {name}(): pass" for name in calls.REQUIRED), scripts.SIX),
-        ("try:\n    import torch\nexcept ImportError:\n    pass\n" + "\n".join(f"def {name}(): pass" for name in calls.REQUIRED), scripts.SIX),
+        (
+            "try:\n    import torch\nexcept ImportError:\n    pass\n"
+            + "\n".join(f"def {name}(): pass" for name in calls.REQUIRED),
+            scripts.SIX,
+        ),
         ("def setup(): pass\ndef test_it(): pass", scripts.PYTEST),
         ("class TestIt: pass", scripts.PYTEST),
         ("print(1)", scripts.SCRIPT),
@@ -184,18 +210,36 @@ def test_the_reference_goes_where_its_name_says() -> None:
     assert not calls.reference_is_second(lambda a, b: None)
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     def __str__(self) -> str:
         raise RuntimeError
 
 
 def test_an_exception_that_cannot_be_read_is_described_all_the_same() -> None:
     try:
-        raise Unreadable
-    except Unreadable as error:
+        raise UnreadableError
+    except UnreadableError as error:
         described = failures.describe(error, show=[], hide="/nowhere")
     assert described["kind"] == "raised"
-    assert "Unreadable" in described["traceback"]
+    assert "UnreadableError" in described["traceback"]
+
+
+def test_a_traceback_names_files_as_the_repository_does(tmp_path: Path) -> None:
+    tree, test = tmp_path / "b1946" / "tree", tmp_path / "p8x2" / "work" / "test_generated.py"
+    for path, content in {
+        tree / "pkg" / "sums.py": "def add(path):\n    raise ValueError(path)\n",
+        test: "def experiment(add, path):\n    return add(path)\n",
+    }.items():
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
+    add = runpy.run_path(str(tree / "pkg" / "sums.py"))["add"]
+    try:
+        runpy.run_path(str(test))["experiment"](add, tree / "data.json")
+    except ValueError as error:
+        told = failures.describe(error, show=[str(test), str(tree)], hide="/nowhere")
+    assert 'File "test_generated.py", line 2, in experiment' in told["traceback"]
+    assert 'File "pkg/sums.py", line 2, in add\n    raise ValueError(path)\nValueError: data.json' in told["traceback"]
+    assert str(tmp_path) not in told["traceback"] + told["words"]
 
 
 def test_a_deep_traceback_is_cut_in_its_middle() -> None:

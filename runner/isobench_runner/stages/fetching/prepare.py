@@ -7,6 +7,7 @@ build only proves it again.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import os
 import shutil
@@ -107,6 +108,13 @@ def _hit(envs: Path, key: str) -> bool:
     return isinstance(ready, dict) and ready.get("key") == key and (envs / key).is_dir()
 
 
+def _pip_cache(repository: str) -> Path:
+    """The repository's own folder of pip's files: what one repository's build wrote is never installed into another's."""
+    folder = Path(os.environ["ISOBENCH_PIP"]) / hashlib.sha256(repository.encode()).hexdigest()[:16]
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return folder
+
+
 def run(request: PrepareRequest, output: Path) -> None:
     """Write what build reads into `output`.
 
@@ -166,8 +174,11 @@ def run(request: PrepareRequest, output: Path) -> None:
         inputs["notes"] = list(dict.fromkeys([*inputs["notes"], *known.notes]))
         write_json(output / "inputs.json", inputs)
     if embedded():
-        (envs / key).mkdir(mode=0o755, parents=True, exist_ok=True)
+        place = envs / key
+        place.mkdir(mode=0o755, parents=True, exist_ok=True)
         write_known(envs, key, known)
-        place = str(envs / key)
-        write_binds(output, read_only=[*known.prefixes, *([place] if hit else [])], writable=[] if hit else [place])
+        cache = _pip_cache(request.repository)
+        plan["pip_cache"] = str(cache)
+        writable = [] if hit else [str(place), str(cache)]
+        write_binds(output, read_only=[*known.prefixes, *([str(place)] if hit else [])], writable=writable)
     write_json(output / "plan.json", plan)
