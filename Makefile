@@ -29,7 +29,7 @@ experiments: .venv/.synced  ## ISO-Bench's configuration, extractions and script
 	$(RUN) isobench run experiments-out/manifests/*.yaml --out experiments-out/run
 
 test: .venv/.synced lint  ## Lint, type-check and run every test
-	$(RUN) pytest --cov --cov-report=term:skip-covered $(PYTEST)
+	$(RUN) pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered $(PYTEST)
 
 lint: .venv/.synced  ## ruff, mypy --strict, import layers
 	$(RUN) ruff format --check .

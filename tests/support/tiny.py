@@ -1,4 +1,4 @@
-"""A small package whose head does half of base's work, a test of it, and the manifests that run them; for whole runs in seconds."""
+"""A small package whose head does a tenth of base's work, a test of it, and the manifests that run them; for whole runs in seconds."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Tiny:
 
     @classmethod
     def create(
-        cls, folder: Path, *, base_units: int = UNITS, head_units: int = UNITS // 2, head_body: str = ""
+        cls, folder: Path, *, base_units: int = UNITS, head_units: int = UNITS // 10, head_body: str = ""
     ) -> Tiny:
         """Two commits: base and head."""
         repository = Repository.create(folder / "repo")

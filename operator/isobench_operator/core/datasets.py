@@ -129,7 +129,8 @@ def _ended(
         return _plan(owner, status, observations, now=now, asked=asked, delete=delete)
     data: Mapping[str, Any] = came.data
     counts = {"records": int(data.get("records") or 0), "commits": int(data.get("commits") or 0)}
-    status = {**status, "digest": data.get("dataset"), **counts, "files": list(data.get("files") or ())}
+    files = {"files": list(data["files"])} if data.get("files") else {}
+    status = {**status, "digest": data.get("dataset"), **counts, **files}
     words = came.tail or f"{counts['records']} records of {counts['commits']} Commits"
     observations = (
         accepted,

@@ -13,7 +13,6 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-_TRACEBACK = "Traceback (most recent call last):"
 Json = Mapping[str, Any]
 _COLOURS = {"faster": "green", "slower": "red", "negligible": "cyan", "no_change": "cyan", "inconclusive": "yellow"}
 
@@ -36,13 +35,15 @@ def succeeded(resource: Json) -> bool:
 
 
 def in_a_line(message: str) -> str:
-    """A message on one line; of a traceback in it the error alone, as the report and the resource have the rest."""
-    before, found, trace = message.partition(_TRACEBACK)
-    if found:
+    """A message on one line; of a traceback in it, whole or cut at its beginning, the error alone: report and status have the rest."""
+    lines = message.splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
+    if frames:
         errors = [
-            line for line in trace.splitlines() if line.strip() and not line.startswith((" ", "(while handling "))
+            line for line in lines[frames[-1] :] if line.strip() and not line.startswith((" ", "(while handling "))
         ]
-        message = f"{before} {errors[0]}" if errors else before
+        stage, colon, _ = lines[0].partition(": ")
+        message = f"{stage}{colon}{errors[0] if errors else lines[-1]}" if frames[0] > 0 else (errors or lines)[-1]
     return " ".join(message.split())
 
 

@@ -56,12 +56,21 @@ class Frozen:
         return asdict(self)
 
 
-def warmups_needed(walls: Sequence[int]) -> int:
-    """Calls until two successive ones differ by less than 5 %, at least one, at most five."""
-    for index in range(1, len(walls)):
-        if abs(walls[index] - walls[index - 1]) < STEADY_SHARE * walls[index - 1]:
+def warmups_needed(calls: Calls) -> int:
+    """Calls until two successive ones differ by less than 5 %, at least one, at most five.
+
+    What competes for the CPUs changes wall time at every call and would always cost five: where the calls are the CPU's work,
+    successive CPU times that agree are enough.
+    """
+    cpu_bound = not calls.gpu and 2 * sum(calls.cpu_ns) > sum(calls.wall_ns)
+    for index in range(1, len(calls.wall_ns)):
+        if any(_steady(clock, index) for clock in ([calls.wall_ns, calls.cpu_ns] if cpu_bound else [calls.wall_ns])):
             return min(index, MAX_WARMUPS)
-    return min(len(walls), MAX_WARMUPS)
+    return min(len(calls.wall_ns), MAX_WARMUPS)
+
+
+def _steady(times: Sequence[int], index: int) -> bool:
+    return abs(times[index] - times[index - 1]) < STEADY_SHARE * times[index - 1]
 
 
 def samples_per_round(round_ns: float, call_ns: float) -> int:
@@ -194,9 +203,8 @@ def calibrate(session: Session) -> Frozen:
     session.check("state_between_calls", not state, words)
     again = pilot(session, "base", number=1, calls=MAX_WARMUPS, mode=seen.mode)
     pilots = [seen, again]
-    warmups = max(warmups_needed(one.calls.wall_ns) for one in pilots)
     other = pilot(session, session.other, number=2, calls=MAX_WARMUPS, mode=seen.mode)
-    warmups = max(warmups, warmups_needed(other.calls.wall_ns))
+    warmups = max(warmups_needed(one.calls) for one in (*pilots, other))
     warm = [wall for one in pilots for wall in one.calls.wall_ns[1:]]
     busy = [cpu for one in pilots for cpu in one.calls.cpu_ns[1:]]
     gpu = any(one.calls.gpu for one in (*pilots, other))

@@ -18,6 +18,8 @@ from .rounds import Pressure
 OUTCOMES = "outcomes.json"
 MAX_OUTCOMES = 4 << 20
 LEAST_SHARE = 0.05
+TRIES = 4
+"""Times that a script is run in a round before it is said to do nothing: a busy machine slows one start-up, not four."""
 CONFTEST = b"""
 import json, os
 
@@ -274,11 +276,14 @@ def run_round(session: Session, index: int, whole: Whole) -> Dict[str, Any]:
     samples: Dict[str, List[Dict[str, Any]]] = {}
     startup: Dict[str, int] = {}
     for name in order:
-        run, empty = _timed(session, name, whole, hashseed=hashseed, pad=pad, cpus=cpus)
-        startup[name] = empty.wall_ns
-        wall = own_time(run.wall_ns, empty.wall_ns, whole.least_startup[name])
-        if wall is None:
-            words = "on {} the script takes no longer than the start of its interpreter, {:.3g} ms: give it more to do"
+        for _ in range(TRIES):
+            run, empty = _timed(session, name, whole, hashseed=hashseed, pad=pad, cpus=cpus)
+            startup[name] = empty.wall_ns
+            wall = own_time(run.wall_ns, empty.wall_ns, whole.least_startup[name])
+            if wall is not None:
+                break
+        else:
+            words = "on {} the script takes no longer than its start-up, {:.3g} ms: give it more to do"
             raise Stop("TestTrivial", words.format(name, whole.least_startup[name] / 1e6))
         samples[name] = [
             {

@@ -6,6 +6,7 @@ child says is bytes with a limit and a deadline. Nothing about revisions, rounds
 
 import contextlib
 import json
+import math
 import os
 import resource
 import select
@@ -101,7 +102,7 @@ class Logs:
         end = time.monotonic() + milliseconds / 1000
         try:
             while True:
-                left = max(0, int((end - time.monotonic()) * 1000))
+                left = max(0, math.ceil((end - time.monotonic()) * 1000))
                 events = self._poll.poll(left)
                 if any(ready == fd for ready, _ in events):
                     return True

@@ -12,6 +12,10 @@ from isobench_runner.stages.collect import SUMMARY, dataset_folder
 from isobench_runner.store import Store
 
 
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def conclude(request: CollectRequest, root: Path, store: Store) -> Report:  # noqa: ARG001 - every conclusion is called alike
     """The digest of the Dataset's JSONL, its records, and the Commits that were looked at.
 
@@ -37,7 +41,9 @@ def conclude(request: CollectRequest, root: Path, store: Store) -> Report:  # no
                 Reason.RESULT_INVALID, f"{name} is not what was written: {digest}, not {written['digest']}"
             )
     lost = summary["funnel"]["failures"]
-    words = f"{summary['records']} records of {summary['commits']} Commits in {request.dataset}; {len(lost)} gave none"
+    words = f"{_some(summary['records'], 'record')} of {_some(summary['commits'], 'Commit')} in {request.dataset}"
+    if lost:
+        words += f"; {len(lost)} gave none"
     files = [{"name": name, "digest": file["digest"], "size": file["bytes"]} for name, file in summary["files"].items()]
     data = {name: summary[name] for name in ("dataset", "records", "commits")}
     return Report(data={**data, "files": files}, tail=words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from isobench_runner.harness import (
     sampling,
     scripts,
 )
+from isobench_runner.harness.events import Calls
 
 HARNESS = Path(calibrate.__file__).parent
 
@@ -41,7 +43,15 @@ def test_the_harness_parses_as_python_3_8(path: Path) -> None:
     [([100, 101, 100], 1), ([500, 200, 110, 108, 107], 3), ([900, 700, 500, 300, 100], 5), ([100], 1)],
 )
 def test_warm_ups_end_where_two_successive_calls_agree(walls: list[int], warmups: int) -> None:
-    assert calibrate.warmups_needed(walls) == warmups
+    waiting = Calls(walls, [1] * len(walls), [], None, gpu=False)
+    assert calibrate.warmups_needed(waiting) == warmups
+    assert calibrate.warmups_needed(replace(waiting, cpu_ns=walls)) == warmups
+
+
+def test_warm_ups_do_not_wait_for_a_busy_machine_to_agree_with_itself() -> None:
+    calls = Calls([900, 400, 700, 300, 600], [500, 300, 301, 299, 300], [], None, gpu=False)
+    assert calibrate.warmups_needed(calls) == 2
+    assert calibrate.warmups_needed(replace(calls, gpu=True)) == 5
 
 
 @pytest.mark.parametrize(("round_ns", "call_ns", "k"), [(1e9, 40e6, 5), (1e9, 1e3, 10), (1e9, 30e9, 1), (0, 1, 1)])
@@ -116,11 +126,12 @@ class Plain:
         self.value = 3
 
 
-json_values = st.recursive(
-    st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5) | st.tuples(inner, inner),
-    max_leaves=20,
-)
+def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5) | st.tuples(inner, inner)
+
+
+leaves = st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+json_values = leaves | nested(leaves) | nested(leaves | nested(leaves))
 
 
 @given(json_values)

@@ -32,6 +32,12 @@ def commit(status: str, reason: str, message: str = "", **result: Any) -> dict[s
             ),
             "BehaviourChanged: head: ValueError: no",
         ),
+        (
+            commit(
+                "False", "TestFailed", 'base: …all last):\n  File "x", line 1\n    f()\nKeyError: 1\n(while handling 2)'
+            ),
+            "TestFailed: base: KeyError: 1",
+        ),
         (commit("False", "InstallFailed", "one line"), "InstallFailed: one line"),
     ],
 )
