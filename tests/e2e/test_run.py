@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -199,3 +200,22 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, cac
     code, printed = tiny.run(cache=cache)
     assert code == 2
     assert "Traceback" not in printed
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a disk small enough to fill")
+def test_a_full_disk_stops_the_run_in_words_and_loses_nothing(tmp_path: Path, cache: Path) -> None:
+    tiny = Tiny.create(tmp_path)
+    tiny.commit()
+    (tmp_path / "out").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(tmp_path / "out")], check=True)
+    try:
+        code, printed = tiny.run(cache=cache)
+        assert code == 130, printed
+        assert "No space left" in printed
+        assert "Traceback" not in printed
+        subprocess.run(["mount", "-o", "remount,size=64m", str(tmp_path / "out")], check=True)
+        code, printed = tiny.run(cache=cache)
+        assert code == 0, printed
+        assert len(tiny.records()) == 1
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path / "out")], check=True)

@@ -128,7 +128,7 @@ def command(
 
     \b
     Exit codes: 0 every Commit succeeded · 2 bad input, nothing was started
-                3 some did not succeed · 130 interrupted, everything resumable
+                3 some did not succeed · 130 interrupted or the disk is full, everything resumable
     """
     import asyncio
 
@@ -168,6 +168,9 @@ def command(
     except ClusterError as error:
         _fail([f"{out}: {error}"])
         return
+    except session.StoppedError as error:
+        click.echo(f"Stopped: {error}", err=True)
+        raise SystemExit(EXIT_INTERRUPTED) from error
     finally:
         shown.close()
     _finish(resources, out, output=output, report=write_report)

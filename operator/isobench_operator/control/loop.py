@@ -31,6 +31,7 @@ class Loop:
         sweep_seconds: between two looks at everything; the first comes at the start.
         namespaces: where to sweep; None for everywhere.
         observer: told of every pass, for instance to show progress; it must not block.
+        troubled: told instead of the log when the cluster fails; the pass comes again all the same, unless the loop is stopped.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Loop:
         sweep_seconds: float = SWEEP_SECONDS,
         namespaces: Sequence[str] | None = None,
         observer: Observer | None = None,
+        troubled: Callable[[ClusterError], None] | None = None,
     ) -> None:
         self.queue: WorkQueue[Key] = WorkQueue() if queue is None else queue
         self._cluster = cluster
@@ -51,6 +53,7 @@ class Loop:
         self._sweep_seconds = sweep_seconds
         self._namespaces = namespaces
         self._observer = observer
+        self._troubled = troubled
 
     def enqueue(self, key: Key, *, delay: float = 0.0) -> None:
         """Ask for a pass over a custom resource; call it from the loop's own thread."""
@@ -107,7 +110,10 @@ class Loop:
             await self._follow(done)
         except ClusterError as error:
             delay = self.queue.failed(key)
-            logger.warning("%s %s/%s: %s; again in %.1f s", *key, error, delay)
+            if self._troubled is not None:
+                self._troubled(error)
+            else:
+                logger.warning("%s %s/%s: %s; again in %.1f s", *key, error, delay)
         except Exception:
             delay = self.queue.failed(key)
             logger.exception("%s %s/%s: a bug; again in %.1f s", *key, delay)

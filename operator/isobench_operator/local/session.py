@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from isobench_operator.cluster.embedded import EmbeddedCluster
-from isobench_operator.cluster.ports import Key
+from isobench_operator.cluster.ports import ClusterError, Key
 from isobench_operator.cluster.sandbox import Isolation
 from isobench_operator.control.loop import Loop
 from isobench_operator.control.reconciler import Pass, Reconciler
@@ -72,6 +72,10 @@ def _again(resource: Json, existing: Json | None) -> Json:
     return {**resource, "metadata": {**resource["metadata"], "annotations": annotations}}
 
 
+class StoppedError(Exception):
+    """This machine can no longer be written to; what is finished is kept, and the same run goes on once it can."""
+
+
 async def run(job: Job, display: Display) -> list[Json]:
     """Run until every resource has ended or the process is asked to stop.
 
@@ -81,10 +85,12 @@ async def run(job: Job, display: Display) -> list[Json]:
     Raises:
         ClusterError: the folder cannot be used.
         Rejected: a resource of that name is there already and its spec differs.
+        StoppedError: the folder could be used at first, and then no longer: a full disk, most likely.
     """
     stop = asyncio.Event()
     told: dict[Key, Json] = {}
     wake: list[Callable[[Key], None]] = []
+    troubles: list[ClusterError] = []
 
     def on_change(key: Key) -> None:
         for call in wake:
@@ -108,9 +114,13 @@ async def run(job: Job, display: Display) -> list[Json]:
         if len(told) == len(keys) and all(finished(resource) for resource in told.values()):
             stop.set()
 
+    def troubled(error: ClusterError) -> None:
+        troubles.append(error)
+        stop.set()
+
     keys: set[Key] = set()
     async with cluster:
-        loop = Loop(cluster, Reconciler(cluster, _settings(job)), observer=observer)
+        loop = Loop(cluster, Reconciler(cluster, _settings(job)), observer=observer, troubled=troubled)
         for resource in job.resources:
             key = Key(
                 resource["kind"], resource["metadata"].get("namespace") or "default", resource["metadata"]["name"]
@@ -123,5 +133,7 @@ async def run(job: Job, display: Display) -> list[Json]:
         for number in (signal.SIGINT, signal.SIGTERM):
             running.add_signal_handler(number, stop.set)
         await loop.run(stop)
+        if troubles:
+            raise StoppedError(str(troubles[0]))
         found = [await cluster.get(key) for key in sorted(keys)]
     return [resource for resource in found if resource is not None]
