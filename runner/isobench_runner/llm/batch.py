@@ -23,8 +23,8 @@ from .answers import Ask
 from .findings import fatal
 from .material import Material, from_extraction
 from .prices import total
+from .script_contract import inspect_script
 from .seeds import find_seed, script_name
-from .test_contract import inspect_script
 from .writing import Attempt, Limits, failed, write_test
 
 INDEX_FIELDS = ("commit_hash", "script_path", "category", "message")

@@ -21,7 +21,7 @@ from .markdown import python_of
 from .material import Material
 from .prices import price, total
 from .prompting import PROMPT_TOKENS, anew, opening, repair_fallen, repair_written
-from .test_contract import inspect_script, meets_contract
+from .script_contract import inspect_script, meets_contract
 
 _REPAIRED = frozenset({Reason.TEST_SYNTAX, Reason.CONTRACT_UNMET})
 

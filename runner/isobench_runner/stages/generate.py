@@ -15,8 +15,8 @@ from isobench_runner.llm.asking import Asker
 from isobench_runner.llm.findings import Origin, fatal
 from isobench_runner.llm.keys import not_dumpable
 from isobench_runner.llm.material import Material, from_inputs
+from isobench_runner.llm.script_contract import inspect_script
 from isobench_runner.llm.seeds import find_seed
-from isobench_runner.llm.test_contract import inspect_script
 from isobench_runner.llm.writing import Attempt, Fallen, Limits, failed, usage_of, write_test
 from isobench_runner.outcome import read_outcome, write_outcome
 from isobench_runner.prompts_folder import Prompt, read_prompt, release_prompt

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isobench_runner.llm import markdown
-from isobench_runner.llm.test_contract import granularity, inspect_script, meets_contract
+from isobench_runner.llm.script_contract import granularity, inspect_script, meets_contract
 
 RECORDED = Path(__file__).resolve().parents[2] / "data" / "recorded"
 

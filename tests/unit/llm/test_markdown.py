@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isobench_runner.llm.markdown import python_of
-from isobench_runner.llm.test_contract import meets_contract
+from isobench_runner.llm.script_contract import meets_contract
 from support.scripts import BROKEN, GOOD, markdown
 
 SMALL = "import os\n\n\ndef f(x):\n    return os.fspath(x)\n"

@@ -6,7 +6,7 @@ import pytest
 
 from isobench_runner.contract import Reason
 from isobench_runner.llm.findings import fatal
-from isobench_runner.llm.test_contract import SIX, granularity, inspect_script
+from isobench_runner.llm.script_contract import SIX, granularity, inspect_script
 from support.scripts import BROKEN, GOOD, LEAKED, MOCKED, PATCH, RENAMED, TRIVIAL
 
 
