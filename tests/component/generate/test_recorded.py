@@ -12,7 +12,7 @@ from isobench_runner.llm.script_contract import granularity, inspect_script, mee
 RECORDED = Path(__file__).resolve().parents[2] / "data" / "recorded"
 
 
-@pytest.mark.parametrize(("name", "package"), [("sqlparse-0.5.0", "sqlparse")])
+@pytest.mark.parametrize(("name", "package"), [("packaging-26.0", "packaging"), ("sqlparse-0.5.0", "sqlparse")])
 def test_a_recorded_answer_holds_a_test_that_meets_the_contract(name: str, package: str) -> None:
     source = markdown.python_of((RECORDED / f"{name}.md").read_text(), accepts=meets_contract)
     assert source is not None
