@@ -38,4 +38,4 @@ def command(files: tuple[Path, ...], output: str) -> None:
     if output == "json":
         click.echo("[]")
     else:
-        click.echo(f"{len(bundle.commits)} Commits and {len(bundle.datasets)} Datasets are valid")
+        click.echo(f"Valid. Commits: {len(bundle.commits)}, Datasets: {len(bundle.datasets)}")

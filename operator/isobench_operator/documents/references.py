@@ -206,7 +206,7 @@ class Rewriter:
         if secret:
             self._synthetic.secrets[name] = {value: secret}
         elif self._synthetic.secrets_required:
-            self._error(path, value, "is not set in the environment", f"export {value}=… or write it into .env")
+            self._error(path, value, "is not set in the environment", f"export {value}=…")
             return None
         self._synthetic.variables[name] = value
         self._synthetic.sources.setdefault(

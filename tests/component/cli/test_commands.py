@@ -77,7 +77,7 @@ def test_a_new_manifest_is_valid_once_its_blanks_are_filled(tmp_path: Path) -> N
     (tmp_path / "t.py").write_text("x = 1\n")
     result = invoke("new", "commit", "--url", "repo", "--head", tiny.head, "--script", "t.py", "--package", "tinywork")
     (tmp_path / "commit.yaml").write_text(result.output)
-    assert invoke("validate", tmp_path / "commit.yaml").output.startswith("1 Commit")
+    assert invoke("validate", tmp_path / "commit.yaml").output.startswith("Valid. Commits: 1,")
 
 
 def test_a_bundle_carries_files_and_names_secrets_without_their_values(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_an_imported_example_is_valid_and_lists_its_commands(tmp_path: Path) -> 
     assert result.exit_code == 0, result.output
     assert "install: pip install ." in result.output
     manifests = sorted((tmp_path / "out").glob("*.yaml"))
-    assert invoke("validate", *manifests).output.startswith("1 Commit")
+    assert invoke("validate", *manifests).output.startswith("Valid. Commits: 1,")
     assert "budgetSeconds: 9" in "".join(path.read_text() for path in manifests)
 
 
