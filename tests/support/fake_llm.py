@@ -266,15 +266,15 @@ class FakeLLM:
         url: what `base_url` of an OpenAI client is; `anthropic_url` that of an Anthropic one.
     """
 
-    def __init__(self, script: Sequence[Step] | Responder, *, port: int = 0) -> None:
+    def __init__(self, script: Sequence[Step] | Responder, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self._script = script
         self.received: list[Received] = []
         self.closing = threading.Event()
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", port), _Handler)
+        self._server = _Server((host, port), _Handler)
         self._server.owner = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self.anthropic_url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.anthropic_url = f"http://{host}:{self._server.server_address[1]}"
         self.url = f"{self.anthropic_url}/v1"
 
     def __enter__(self) -> Self:
@@ -316,10 +316,11 @@ def answers_from(folder: Path) -> Responder:
 def main() -> None:
     """Serve a folder of scripts until interrupted; prints the address first."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--answers", type=Path, required=True, help="folder of <hash8>*.py")
     arguments = parser.parse_args()
-    with FakeLLM(answers_from(arguments.answers), port=arguments.port) as server:
+    with FakeLLM(answers_from(arguments.answers), host=arguments.host, port=arguments.port) as server:
         print(server.url, flush=True)
         try:
             while True:
