@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +83,7 @@ class FakeCluster:
         on_change: called with the owner's key after something that belongs to it has changed.
         calls: how often each method was called.
         failures: errors to raise, by method, one per call.
+        happenings: core/v1 events about Jobs and pods, by the UID of what they are about.
     """
 
     def __init__(self, *owners: Json, answers: Answers | None = None) -> None:
@@ -94,6 +95,7 @@ class FakeCluster:
         self.deleted: list[str] = []
         self.calls: Counter[str] = Counter()
         self.failures: dict[str, list[ClusterError]] = {}
+        self.happenings: dict[str, list[Json]] = {}
         self.answers = answers
         self.on_change: Callable[[Key], None] | None = None
         for owner in owners:
@@ -146,6 +148,10 @@ class FakeCluster:
         names = {job["metadata"]["name"] for job in jobs}
         pods = [pod for pod in self.pods.values() if pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] in names]
         return Children(tuple(map(_copy, jobs)), tuple(map(_copy, pods)))
+
+    async def events_about(self, objects: Sequence[Json]) -> tuple[Json, ...]:
+        self._called("events_about")
+        return tuple(event for one in objects for event in self.happenings.get(one["metadata"]["uid"], ()))
 
     async def create(self, manifest: Json) -> None:
         self._called("create")

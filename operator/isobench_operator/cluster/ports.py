@@ -5,6 +5,7 @@ Objects are plain dicts in the API server's JSON. Nothing here decides anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -41,7 +42,11 @@ class ClusterError(Exception):
 
 
 class Rejected(ClusterError):  # noqa: N818 - named after the event, as the API server words it
-    """The cluster refused an object for good (admission, quota, validation); the message says why."""
+    """The cluster refused an object for good (admission, validation); the message says why."""
+
+
+class HeldBack(ClusterError):  # noqa: N818 - named after the event
+    """The cluster does not take an object for now (a quota is used up); the message says why, and waiting may cure it."""
 
 
 class Cluster(Protocol):
@@ -56,8 +61,11 @@ class Cluster(Protocol):
     async def children(self, owner: Json) -> Children:
         """The Jobs and pods that carry the owner's UID in their labels."""
 
+    async def events_about(self, objects: Sequence[Json]) -> tuple[Json, ...]:
+        """The core/v1 events about these Jobs and pods: why one of them does not come to run."""
+
     async def create(self, manifest: Json) -> None:
-        """Create a Job or ConfigMap; one of that name that is there already is success. Raises Rejected."""
+        """Create a Job or ConfigMap; one of that name that is there already is success. Raises Rejected and HeldBack."""
 
     async def delete(self, kind: str, namespace: str, name: str) -> None:
         """Delete an object and what it owns; one that is gone is success."""

@@ -11,12 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from isobench_operator.cluster.ports import Cluster, Event, Json, Key, Rejected
+from isobench_operator.cluster.ports import Cluster, Event, HeldBack, Json, Key, Rejected
 from isobench_operator.core.plan import Observed, Plan, decide
 from isobench_operator.core.settings import Settings
 
+from .waiting import waiting
+
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
+HELD_SECONDS = 15.0
+"""Until what was held back is asked for again: nothing tells when a quota has room."""
 
 
 def utc_now() -> datetime:
@@ -53,13 +57,13 @@ class Reconciler:
         Raises:
             ClusterError: an effect failed; the whole pass is to be tried again.
         """
-        observed = await self._observe(key)
+        observed, again = await self._observe(key)
         if observed is None:
             return Pass(key=key, owner=None, plan=Plan())
         plan = decide(observed, self._clock(), self._settings)
-        rejected = await self._create(plan)
-        if rejected:
-            observed = replace(observed, rejected=rejected)
+        rejected, held = await self._create(plan)
+        if rejected or held:
+            observed = replace(observed, rejected=rejected, held=held)
             plan = decide(observed, self._clock(), self._settings)
         for job, suspend in plan.suspend:
             await self._cluster.suspend(job, suspend=suspend)
@@ -71,19 +75,28 @@ class Reconciler:
             owner = {**owner, "status": plan.status}
         for notice in plan.events:
             await self._cluster.emit(key, Event(notice.type, notice.reason, notice.message))
-        return Pass(key=key, owner=owner, plan=plan)
+        looks = [plan.requeue_after] if plan.finished else [plan.requeue_after, again, HELD_SECONDS if held else None]
+        soonest = min((seconds for seconds in looks if seconds is not None), default=None)
+        return Pass(key=key, owner=owner, plan=replace(plan, requeue_after=soonest))
 
-    async def _observe(self, key: Key) -> Observed | None:
+    async def _observe(self, key: Key) -> tuple[Observed | None, float | None]:
+        """What there is, and seconds until it should be looked at again although nothing told of a change."""
         owner = await self._cluster.get(key)
         if owner is None:
-            return None
+            return None, None
         children = await self._cluster.children(owner)
         commits = await self._cluster.list("Commit", key.namespace) if key.kind == "Dataset" else []
-        return Observed(owner=owner, jobs=children.jobs, pods=children.pods, commits=tuple(commits))
+        still = waiting(children.jobs, children.pods, self._clock())
+        events = await self._cluster.events_about(still.objects) if still.objects else ()
+        observed = Observed(
+            owner=owner, jobs=children.jobs, pods=children.pods, commits=tuple(commits), events=tuple(events)
+        )
+        return observed, still.again
 
-    async def _create(self, plan: Plan) -> dict[str, str]:
-        """Create what the plan asks for; returns what was refused for good, by name, with the words."""
+    async def _create(self, plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
+        """Create what the plan asks for; returns what was refused for good and what for now, by name, with the words."""
         rejected: dict[str, str] = {}
+        held: dict[str, str] = {}
         for manifest in plan.create:
             name = manifest["metadata"]["name"]
             try:
@@ -91,4 +104,7 @@ class Reconciler:
             except Rejected as error:
                 logger.warning("%s was refused: %s", name, error)
                 rejected[name] = str(error)
-        return rejected
+            except HeldBack as error:
+                logger.info("%s is held back: %s", name, error)
+                held[name] = str(error)
+        return rejected, held

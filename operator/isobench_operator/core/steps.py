@@ -15,14 +15,18 @@ class Observed:
 
     Attributes:
         commits: every Commit of the namespace, where the owner is a Dataset.
+        events: core/v1 events about Jobs and pods that have not come to run for some seconds; those of no others.
         rejected: Jobs that the cluster refused for good in this pass, by name, each with its words.
+        held: Jobs that the cluster did not take in this pass and may take later (quota), by name, each with its words.
     """
 
     owner: Json
     jobs: tuple[Json, ...] = ()
     pods: tuple[Json, ...] = ()
     commits: tuple[Json, ...] = ()
+    events: tuple[Json, ...] = ()
     rejected: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 class Notice(NamedTuple):
