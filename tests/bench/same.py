@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from isobench_runner.stats.rounds import parse_rounds
-from isobench_runner.stats.summary import Summary, summarise
+from isobench_runner.stats.summary import Rule, Summary, summarise
 from support.prepared import Job, make_environment, six
 
 PACKAGE = {
@@ -48,7 +48,9 @@ def ours(folder: Path, sides: list[Path], *, seed: int, budget: int) -> Summary 
         print(f"  pair {seed}: {found.reason}")
         return None
     content = "\n".join(json.dumps(item) for item in found.rounds).encode()
-    return summarise(parse_rounds(content, base="base", other="head")[0], loops=found.run["plan"]["loops"], delta=0.02)
+    return summarise(
+        parse_rounds(content, base="base", other="head")[0], loops=found.run["plan"]["loops"], rule=Rule(delta=0.02)
+    )
 
 
 def timeit_ratio(sides: list[Path]) -> float:

@@ -45,7 +45,7 @@ def make_rounds(
             "samples": {"base": side(1), other: side(1 / ratio)},
             "cold": {
                 "base": {"wall_ns": base_ns * 2, "cpu_ns": base_ns},
-                other: {"wall_ns": base_ns * 2, "cpu_ns": base_ns},
+                other: {"wall_ns": int(base_ns * 2 / ratio), "cpu_ns": int(base_ns / ratio)},
             },
             "startup_ns": {"base": 1, other: 1},
             "discarded": None,
@@ -77,7 +77,7 @@ def write_out(
         "flags": [],
         "equivalence": {"equal": True, "words": ""},
         "changed_share": 0.7,
-        "calibration": {},
+        "calibration": {"distinct": True},
         "stopped": "verdict",
         "gpu_seconds": 0.0,
         **run,

@@ -17,7 +17,7 @@ import yaml
 
 from isobench_runner.contract import Reason
 from isobench_runner.stats.rounds import parse_rounds
-from isobench_runner.stats.summary import Summary, summarise
+from isobench_runner.stats.summary import Rule, Summary, summarise
 from isobench_runner.store import Store
 
 SCRIPT = '''"""Times the version comparison that the commit rewrites."""
@@ -218,7 +218,7 @@ class _Commit:
     def result(self, other: str, speedup: float) -> tuple[str, dict[str, Any], Summary]:
         raw = _rounds(self.case, other, speedup, self.rng)
         rounds, _ = parse_rounds("\n".join(map(json.dumps, raw)).encode(), base="base", other=other)
-        summary = summarise(rounds, loops=1, delta=0.02)
+        summary = summarise(rounds, loops=1, rule=Rule(delta=0.02))
         assert summary is not None
         judgement = summary.judgement
         fingerprint = {
@@ -230,8 +230,9 @@ class _Commit:
             "statistics": {
                 "speedup": judgement.speedup, "ci95": list(judgement.interval) if judgement.interval else None, "ci_level": judgement.level,
                 "human_performance": summary.human_performance, "rounds": judgement.rounds, "half_width_percent": summary.half_width_percent,
-                "cold_speedup": summary.cold_speedup, "cpu_speedup": summary.cpu_speedup, "rounds_needed": judgement.rounds_needed,
-                "minimum_effect_percent": "2", "delta_percent": summary.delta * 100,
+                "cold_speedup": summary.cold.speedup if summary.cold else None, "cold_ci95": summary.cold and summary.cold.interval and list(summary.cold.interval),
+                "cpu_speedup": summary.cpu.speedup if summary.cpu else None, "cpu_ci95": summary.cpu and summary.cpu.interval and list(summary.cpu.interval), "rounds_needed": judgement.rounds_needed,
+                "minimum_effect_percent": "2", "delta_percent": summary.rule.delta * 100,
             },
             "noise_floor_percent": 0.9, "equivalent": True, "granularity": "function",
             "samples_ms": {"base": summary.base_ms, other: summary.other_ms}, "rounds": raw,
@@ -243,7 +244,7 @@ class _Commit:
             "verdict": judgement.verdict, "speedup": _decimal(judgement.speedup),
             "ci95": [_decimal(end) for end in judgement.interval] if judgement.interval else None,
             "humanPerformance": _decimal(summary.human_performance), "noiseFloorPercent": "0.9", "equivalent": True,
-            "coldSpeedup": _decimal(summary.cold_speedup), "cpuSpeedup": _decimal(summary.cpu_speedup), "changedShare": "0.71", "flags": list(self.case.flags),
+            "coldSpeedup": _decimal(summary.cold and summary.cold.speedup), "cpuSpeedup": _decimal(summary.cpu and summary.cpu.speedup), "changedShare": "0.71", "flags": list(self.case.flags),
         }  # fmt: skip
         return digest, data, summary
 

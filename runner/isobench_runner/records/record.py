@@ -151,6 +151,10 @@ def _truth(value: Any, field: str) -> bool | None:
     raise RecordRefusedError(Reason.RESULT_INVALID, f"{field}: {value!r} is neither true nor false")
 
 
+def _interval(statistics: Json, name: str) -> list[float]:
+    return [_required(end, f"statistics.{name}") for end in statistics.get(name) or []]
+
+
 def _count(value: Any, field: str) -> int:
     number = _required(value, field)
     if not number.is_integer() or not 0 <= number < 1 << 31:
@@ -237,7 +241,6 @@ def assemble(commit: Json, artifacts: Artifacts, *, tool_version: str) -> dict[s
     gpu, cpu = device_names(fingerprint)
     image_digest = _word(head.get("imageID") or None, "revisions[head].imageID")
     extra = spec.get("record") or {}
-    interval = statistics.get("ci95") or []
     return {
         "repo": str(inputs["repo"]) if inputs.get("repo") else str((spec.get("repository") or {}).get("name")),
         "instance_id": "",
@@ -261,13 +264,17 @@ def assemble(commit: Json, artifacts: Artifacts, *, tool_version: str) -> dict[s
         "category": _word(spec.get("category"), "spec.category"),
         "verdict": verdict,
         "speedup": _required(statistics.get("speedup"), "statistics.speedup"),
-        "ci95": [_required(end, "statistics.ci95") for end in interval],
+        "ci95": _interval(statistics, "ci95"),
         "ci_level": _number(statistics.get("ci_level"), "statistics.ci_level"),
         "rounds": _count(statistics.get("rounds"), "statistics.rounds"),
         "noise_floor_percent": _number(outcome.get("noiseFloorPercent") or result.get("noise_floor_percent"), "noise_floor_percent"),
         "minimum_effect_percent": _number(statistics.get("minimum_effect_percent"), "statistics.minimum_effect_percent"),
         "cold_speedup": _number(statistics.get("cold_speedup"), "statistics.cold_speedup"),
+        "cold_ci95": _interval(statistics, "cold_ci95"),
         "cpu_speedup": _number(statistics.get("cpu_speedup"), "statistics.cpu_speedup"),
+        "cpu_ci95": _interval(statistics, "cpu_ci95"),
+        "headline": str(statistics.get("headline") or "warm"),
+        "lower_bound": _truth(statistics.get("lower_bound"), "statistics.lower_bound") or False,
         "changed_share": _number(outcome.get("changedShare"), "changedShare"),
         "equivalent": _truth(result.get("equivalent"), "equivalent"),
         "granularity": str(result.get("granularity") or "function"),

@@ -16,7 +16,7 @@ from isobench_runner.contract import EXPLANATIONS, MeasureRequest, Reason, Repor
 from isobench_runner.outcome import read_outcome, read_untrusted
 from isobench_runner.stats import words
 from isobench_runner.stats.rounds import parse_rounds
-from isobench_runner.stats.summary import Summary, summarise
+from isobench_runner.stats.summary import Estimate, Rule, Summary, summarise
 from isobench_runner.store import Store
 
 MAX_ROUNDS_BYTES = 64 << 20
@@ -129,15 +129,16 @@ def _unusable(
     if summary.too_many_discarded:
         total = summary.discarded + summary.judgement.rounds
         return Reason.INCOMPARABLE, f"{summary.discarded} of {total} rounds had to be left out: the node is too busy"
-    interval = summary.judgement.interval
-    if request.role == "base" and interval is not None and summary.judgement.half_width is not None:
-        low, high = interval
-        if low > 1 or high < 1:
-            return (
-                Reason.INCOMPARABLE,
-                f"base beside itself came out as {summary.judgement.speedup:.3f}x [{low:.3f}, {high:.3f}]: the node is too noisy",
-            )
+    if request.role == "base" and summary.differs:
+        words = f"base beside itself came out as {summary.judgement.speedup:.3f}x, and 1 is excluded at 99 %: the node is too restless"
+        return Reason.INCOMPARABLE, words
     return None
+
+
+def _distinct(run: dict[str, Any]) -> bool:
+    """Whether every call had an input of its own, as far as calibration could see; a doubt counts against a gain."""
+    calibration = run.get("calibration")
+    return isinstance(calibration, dict) and calibration.get("distinct") is True
 
 
 def conclude(request: MeasureRequest, root: Path, store: Store) -> Report:
@@ -163,11 +164,12 @@ def conclude(request: MeasureRequest, root: Path, store: Store) -> Report:
         raise StageError(Reason.RESULT_INVALID, f"run.json: plan.loops {loops!r} is not a count")
     node = os.environ.get("ISOBENCH_NODE", "")
     floor, elsewhere = _floor(request, node)
-    summary = summarise(rounds, loops=loops, delta=float(request.minimum_effect_percent) / 100, floor=floor)
+    rule = Rule(delta=float(request.minimum_effect_percent) / 100, floor=floor)
+    summary = summarise(rounds, loops=loops, rule=rule, distinct_inputs=_distinct(run))
     if summary is None:
         return _failure(Reason.INCOMPARABLE, "not one round could be kept", store, run)
     flags = _flags(run)
-    found = {"clock_mismatch": summary.clock_mismatch, "heavy_tail": summary.heavy_tail, "floor_elsewhere": elsewhere}
+    found = {**summary.flags, "floor_elsewhere": elsewhere}
     flags = [flag for flag in FLAGS if flag in flags or found.get(flag)]
     unusable = _unusable(request, summary, run, flags)
     if unusable is not None:
@@ -200,11 +202,18 @@ def _result(
             "rounds": judgement.rounds,
             "discarded": summary.discarded,
             "half_width_percent": summary.half_width_percent,
-            "cold_speedup": summary.cold_speedup,
-            "cpu_speedup": summary.cpu_speedup,
+            "headline": summary.headline,
+            "lower_bound": summary.lower_bound,
+            **_beside("warm", summary.warm),
+            **_beside("cold", summary.cold),
+            **_beside("cpu", summary.cpu),
+            "gains_ms": asdict(summary.shifts.gains),
+            "base_drift_percent": None if summary.drift is None else summary.drift * 100,
             "rounds_needed": judgement.rounds_needed,
             "minimum_effect_percent": request.minimum_effect_percent,
-            "delta_percent": max(summary.delta, summary.floor) * 100,
+            "floor_percent": summary.rule.floor * 100,
+            "delta_percent": max(summary.rule.delta, summary.rule.floor) * 100,
+            "distinct_inputs": _distinct(run),
         },
         "noise_floor_percent": summary.half_width_percent
         if request.role == "base"
@@ -223,6 +232,15 @@ def _result(
     }
 
 
+def _beside(name: str, estimate: Estimate | None) -> dict[str, Any]:
+    """A ratio beside the verdict's own, with its interval."""
+    interval = estimate.interval if estimate else None
+    return {
+        f"{name}_speedup": estimate.speedup if estimate else None,
+        f"{name}_ci95": list(interval) if interval else None,
+    }
+
+
 def _data(request: MeasureRequest, summary: Summary, result: dict[str, Any], digest: str, node: str) -> dict[str, Any]:
     interval = summary.judgement.interval
     gpu = result["fingerprint"].get("gpu")
@@ -233,8 +251,8 @@ def _data(request: MeasureRequest, summary: Summary, result: dict[str, Any], dig
         "ci95": [decimal(interval[0]), decimal(interval[1])] if interval else None,
         "humanPerformance": decimal(summary.human_performance),
         "equivalent": result["equivalent"],
-        "coldSpeedup": decimal(summary.cold_speedup),
-        "cpuSpeedup": decimal(summary.cpu_speedup),
+        "coldSpeedup": decimal(summary.cold.speedup if summary.cold else None),
+        "cpuSpeedup": decimal(summary.cpu.speedup if summary.cpu else None),
         "changedShare": decimal(result["changed_share"]),
         "flags": result["flags"],
         "samples": len(summary.other_ms),

@@ -42,11 +42,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class Side:
-    """One revision within a round."""
+    """One revision within a round.
+
+    Attributes:
+        cold_ns, cold_cpu_ns: of the first call of the fresh process.
+        startup_cpu_ns: CPU time from the start of the process to its first call: interpreter, imports, setup.
+    """
 
     samples: tuple[Sample, ...]
     cold_ns: int | None
     cold_cpu_ns: int | None
+    startup_cpu_ns: int | None = None
 
     @property
     def median_ns(self) -> float:
@@ -104,15 +110,19 @@ def _side(body: dict[str, Any], name: str, where: str) -> Side:
                 sum(_nanoseconds(sample.get(name, 0), f"{place}.{name}") for name in WAITS),
             )
         )
+    startup = _object(body.get("startup_cpu_ns") or {}, f"{where}.startup_cpu_ns").get(name)
+    if startup is not None:
+        startup = _nanoseconds(startup, f"{where}.startup_cpu_ns.{name}")
     cold = _object(body.get("cold") or {}, f"{where}.cold").get(name)
     if cold is None:
-        return Side(tuple(parsed), None, None)
+        return Side(tuple(parsed), None, None, startup)
     place = f"{where}.cold.{name}"
     cold = _object(cold, place)
     return Side(
         tuple(parsed),
         _nanoseconds(cold.get("wall_ns"), f"{place}.wall_ns", least=1),
         _nanoseconds(cold.get("cpu_ns"), f"{place}.cpu_ns"),
+        startup,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .summary import Summary
+from .shifts import DRIFT
+from .summary import Estimate, Summary
 
 FLAG_WORDS = {
     "does_not_hit_change": "No changed line runs in a repeated call of the test: it may time something else.",
@@ -11,10 +12,10 @@ FLAG_WORDS = {
     "lazy_result": "The call returned something that does its work only when it is looked at.",
     "patched_timer": "A clock was replaced while the test ran.",
     "clock_mismatch": "The worker's clock disagreed with the parent's, whose time was taken.",
-    "shifted_work": "Some CPU time was spent after the call had returned, though less than would make the result void.",
+    "shifted_work": "Work was moved rather than saved: to the start of the process, into its first call, or to other cores.",
     "state_between_calls": "Later calls in one process are much faster than the first, so each sample had a process of its own.",
-    "short_sample": "A call is shorter than a millisecond, so many were timed together; effects of a cold cache are understated.",
-    "memoised": "First calls and later ones differ in their ratio by more than the interval: something is cached between them.",
+    "short_sample": "A call is shorter than a millisecond, so many were timed together where time allowed; effects of a cold cache are understated.",
+    "memoised": "Later calls live on what the first call of a process left behind, so the verdict is about first calls.",
     "heavy_tail": "The ratio of means lies outside the interval of medians: the change may sit in the slowest calls.",
     "partly_skipped": "Some of the script's tests were skipped; only those that ran on both sides were timed.",
     "floor_elsewhere": "The noise floor was measured on another node and was not applied.",
@@ -24,44 +25,122 @@ FLAG_WORDS = {
 }
 DISAGREE = 1.15
 """Cold, CPU and warm ratios further apart than this factor are worth a sentence."""
+RESTLESS = 3.0
+"""A wall clock whose interval is this much wider than that of CPU time says more about the node than about the change."""
 
 
-def _apart(a: float, b: float) -> bool:
-    return max(a, b) / min(a, b) > DISAGREE
+def _apart(one: Estimate, other: Estimate) -> bool:
+    """Whether two ratios differ by more than the factor, and by more than their intervals."""
+    far = max(one.speedup, other.speedup) / min(one.speedup, other.speedup) > DISAGREE
+    if one.interval is None or other.interval is None:
+        return far
+    return far and (one.interval[0] > other.interval[1] or other.interval[0] > one.interval[1])
+
+
+def _with_interval(estimate: Estimate) -> str:
+    if estimate.interval is None:
+        return f"{estimate.speedup:.2f}x"
+    return f"{estimate.speedup:.2f}x ({estimate.interval[0]:.2f} to {estimate.interval[1]:.2f})"
+
+
+def _width(estimate: Estimate) -> float:
+    return estimate.interval[1] / estimate.interval[0] - 1 if estimate.interval else 0.0
 
 
 def describe(summary: Summary, *, role: str, other: str, flags: list[str], isolation: str) -> list[str]:
     """Sentences for the record and the report, the most important first."""
-    judgement = summary.judgement
-    sentences: list[str] = []
-    if judgement.interval is not None:
-        low, high = judgement.interval
-        level = f"{judgement.level * 100:.0f} % interval {low:.3f} to {high:.3f}, {judgement.rounds} rounds"
-        if role == "base":
-            sentences.append(f"base beside itself: {judgement.speedup:.3f}x ({level}).")
-        else:
-            sentences.append(
-                f"{other} takes base's time divided by {judgement.speedup:.3f} ({level}): {judgement.verdict.replace('_', ' ')}."
-            )
-    else:
-        sentences.append(f"Only {judgement.rounds} rounds were measured, too few for an interval.")
-    if judgement.verdict == "inconclusive" and judgement.rounds_needed:
+    sentences = [_headline(summary, role=role, other=other), *_missing(summary)]
+    if role != "base":
+        sentences += [*_start(summary, other), *_cores(summary, other), *_bound(summary, other)]
+    if summary.drift is not None and abs(summary.drift) > DRIFT:
         sentences.append(
-            f"About {judgement.rounds_needed} rounds would be needed to tell an effect of {summary.delta * 100:.1f} %; raise measurement.budgetSeconds or measure on a quieter node."
-        )
-    if judgement.verdict == "inconclusive" and summary.floor > summary.delta:
-        sentences.append(
-            f"Base beside itself came out up to {summary.floor * 100:.1f} % apart on this node: smaller effects are not believed."
-        )
-    if role != "base" and summary.cold_speedup is not None and _apart(summary.cold_speedup, judgement.speedup):
-        sentences.append(
-            f"In the first call of a fresh process the ratio is {summary.cold_speedup:.2f}x: the change acts differently at start-up."
-        )
-    if role != "base" and summary.cpu_speedup is not None and _apart(summary.cpu_speedup, judgement.speedup):
-        sentences.append(
-            f"By CPU time the ratio is {summary.cpu_speedup:.2f}x: work moved to other cores, or waiting changed, or the node was busy."
+            f"base's own time changed by {summary.drift * 100:+.0f} % between the first and the last third of the rounds; each round compares both sides within it, so the ratio holds."
         )
     sentences.extend(FLAG_WORDS[flag] for flag in flags)
     if isolation == "none":
         sentences.append("The test ran without isolation (isolation: none).")
     return sentences
+
+
+def _headline(summary: Summary, *, role: str, other: str) -> str:
+    judgement = summary.judgement
+    if judgement.interval is None:
+        return f"Only {judgement.rounds} rounds were measured, too few for an interval."
+    low, high = judgement.interval
+    level = f"{judgement.level * 100:.0f} % interval {low:.3f} to {high:.3f}, {judgement.rounds} rounds"
+    if role == "base":
+        return f"base beside itself: {judgement.speedup:.3f}x ({level})."
+    calls = "In the first call of a fresh process " if summary.headline == "first_call" else ""
+    return f"{calls}{other} takes base's time divided by {judgement.speedup:.3f} ({level}): {judgement.verdict.replace('_', ' ')}."
+
+
+def _missing(summary: Summary) -> list[str]:
+    """What it would take to say more."""
+    judgement, rule = summary.judgement, summary.rule
+    if judgement.verdict != "inconclusive":
+        return []
+    sentences = []
+    if judgement.rounds_needed:
+        sentences.append(
+            f"About {judgement.rounds_needed} rounds would be needed to tell an effect of {rule.delta * 100:.1f} %; raise measurement.budgetSeconds or measure on a quieter node."
+        )
+    if rule.floor > rule.delta:
+        sentences.append(
+            f"Base beside itself came out up to {rule.floor * 100:.1f} % apart on this node: smaller effects are not believed."
+        )
+    return sentences
+
+
+def _start(summary: Summary, other: str) -> list[str]:
+    """The first call beside later ones."""
+    gains, cold, warm = summary.shifts.gains, summary.cold, summary.warm
+    if summary.headline == "first_call":
+        return [f"Later calls would give {_with_interval(warm)}: they find the work of the first call done."]
+    if summary.shifts.to_startup:
+        first = f", its first call gains {gains.cold:.3g} ms" if gains.cold is not None else ""
+        start = (
+            f"starting a process takes {-gains.startup:.3g} ms of CPU time more"
+            if gains.startup is not None and gains.startup < 0
+            else "starting a process takes as long"
+        )
+        return [
+            f"On {other} {start}{first}, and each later call gains {gains.warm:.3g} ms: work was moved to the start, not saved."
+        ]
+    if cold is None or not _apart(cold, warm):
+        return []
+    if summary.judgement.verdict not in ("faster", "slower") and cold.interval is not None and cold.interval[0] > 1:
+        return [
+            f"The change only helps start-up: the first call of a fresh process gives {_with_interval(cold)}, later ones do not gain."
+        ]
+    return [
+        f"In the first call of a fresh process the ratio is {_with_interval(cold)}: the change acts differently at start-up."
+    ]
+
+
+def _cores(summary: Summary, other: str) -> list[str]:
+    """CPU time beside the wall clock."""
+    cpu, warm = summary.cpu, summary.warm
+    if cpu is None:
+        return []
+    if summary.shifts.to_cores:
+        return [
+            f"By CPU time the ratio is {_with_interval(cpu)}: {other} spreads the work over more cores and does not save as much of it."
+        ]
+    decided = cpu.interval is not None and not cpu.interval[0] <= 1 <= cpu.interval[1]
+    if summary.judgement.verdict == "inconclusive" and decided and _width(warm) > RESTLESS * _width(cpu):
+        return [
+            f"By CPU time the ratio is {_with_interval(cpu)}, while the wall clock cannot tell: this node is too busy to believe."
+        ]
+    if _apart(cpu, warm):
+        return [
+            f"By CPU time the ratio is {_with_interval(cpu)}: what changed is waiting, the use of cores, or how busy the node was."
+        ]
+    return []
+
+
+def _bound(summary: Summary, other: str) -> list[str]:
+    if not summary.lower_bound:
+        return []
+    return [
+        f"A sample of {other} is shorter than a millisecond, so what timing itself costs counts in it: read the ratio as at least {summary.judgement.speedup:.0f}."
+    ]

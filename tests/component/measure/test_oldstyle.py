@@ -8,7 +8,7 @@ from statistics import median
 import pytest
 
 from isobench_runner.stats.rounds import parse_rounds
-from isobench_runner.stats.summary import summarise
+from isobench_runner.stats.summary import Rule, summarise
 from support.prepared import Job, make_environment
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def test_a_bare_script_is_timed_without_its_start_up(job: Job) -> None:
     samples = {name: [line["samples"][name][0] for line in measured.rounds] for name in ("base", "head")}
     assert all(min(line["startup_ns"].values()) > 5_000_000 for line in measured.rounds)
     content = "\n".join(json.dumps(line) for line in measured.rounds).encode()
-    told = summarise(parse_rounds(content, base="base", other="head")[0], loops=1, delta=0.02)
+    told = summarise(parse_rounds(content, base="base", other="head")[0], loops=1, rule=Rule(delta=0.02))
     assert told is not None
     assert not told.clock_mismatch
     kept = [line for line in measured.rounds if not line["discarded"]]
