@@ -40,8 +40,9 @@ lint: .venv/.synced  ## ruff, mypy --strict, import layers
 bench: .venv/.synced  ## Print every figure beside its bound
 	@for program in tests/bench/*.py; do echo "== $$program"; $(RUN) python $$program || exit 1; done
 
-crds: .venv/.synced  ## Regenerate crds/
+crds: .venv/.synced  ## Regenerate crds/ and the chart's copy
 	$(RUN) python -m isobench_operator.api.crds crds/
+	cp crds/*.yaml helm/isobench/files/crds/
 
 reference: .venv/.synced  ## Regenerate docs/reference/
 	$(RUN) python -m isobench_operator.core.reference docs/reference/
