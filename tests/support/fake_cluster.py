@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from isobench_operator.cluster.ports import Children, ClusterError, Event, Json, Key
+from isobench_operator.cluster.ports import Children, ClusterError, Event, Json, Key, key_of
 from isobench_operator.core import naming
 from isobench_runner.contract import REQUEST_VARIABLE, Reason, Report, Request, exit_code, parse_request
 
@@ -103,7 +103,7 @@ class FakeCluster:
 
     def put(self, owner: Json) -> Key:
         """Apply a custom resource."""
-        key = Key(owner["kind"], owner["metadata"]["namespace"], owner["metadata"]["name"])
+        key = key_of(owner)
         self.objects[key] = _copy(owner)
         return key
 
@@ -136,10 +136,11 @@ class FakeCluster:
         self._called("get")
         return _copy(self.objects.get(key))
 
-    async def list(self, kind: str, namespace: str | None = None) -> list[Json]:
-        self._called("list")
+    async def pages(self, kind: str, namespace: str | None = None) -> AsyncIterator[list[Json]]:
+        self._called("pages")
         found = [one for key, one in self.objects.items() if key.kind == kind and namespace in (None, key.namespace)]
-        return [_copy(one) for one in found]
+        for one in found:
+            yield [_copy(one)]
 
     async def children(self, owner: Json) -> Children:
         self._called("children")
@@ -176,13 +177,13 @@ class FakeCluster:
         held["spec"]["suspend"] = suspend
         self._run(held)
 
-    async def apply_status(self, key: Key, status: Json) -> None:
+    async def apply_status(self, owner: Json, status: Json) -> None:
         self._called("apply_status")
-        self.objects[key]["status"] = _copy(status)
+        self.objects[key_of(owner)]["status"] = _copy(status)
 
-    async def emit(self, key: Key, event: Event) -> None:
+    async def emit(self, owner: Json, event: Event) -> None:
         self._called("emit")
-        self.events.append((key, event))
+        self.events.append((key_of(owner), event))
 
     def _run(self, job: Json) -> None:
         if self.answers is None or job["spec"].get("suspend"):

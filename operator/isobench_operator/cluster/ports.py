@@ -5,7 +5,7 @@ Objects are plain dicts in the API server's JSON. Nothing here decides anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -18,6 +18,12 @@ class Key(NamedTuple):
     kind: str
     namespace: str
     name: str
+
+
+def key_of(owner: Json) -> Key:
+    """The key of a custom resource."""
+    metadata = owner["metadata"]
+    return Key(owner["kind"], metadata.get("namespace") or "", metadata["name"])
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,8 @@ class Cluster(Protocol):
     async def get(self, key: Key) -> Json | None:
         """Read a custom resource, or None where it is gone."""
 
-    async def list(self, kind: str, namespace: str | None = None) -> list[Json]:
-        """Every custom resource of a kind."""
+    def pages(self, kind: str, namespace: str | None = None) -> AsyncIterator[list[Json]]:
+        """Every custom resource of a kind, some hundreds at a time; one that changes meanwhile may come twice."""
 
     async def children(self, owner: Json) -> Children:
         """The Jobs and pods that carry the owner's UID in their labels."""
@@ -73,8 +79,12 @@ class Cluster(Protocol):
     async def suspend(self, job: Json, *, suspend: bool) -> None:
         """Suspend or resume a Job."""
 
-    async def apply_status(self, key: Key, status: Json) -> None:
-        """Write the whole status of a custom resource."""
+    async def apply_status(self, owner: Json, status: Json) -> None:
+        """Write the whole status of a custom resource as it was read; one that is gone needs none.
 
-    async def emit(self, key: Key, event: Event) -> None:
-        """Record an event."""
+        Raises:
+            ClusterError: it was changed or replaced since it was read, so the status may be another's.
+        """
+
+    async def emit(self, owner: Json, event: Event) -> None:
+        """Record an event on a custom resource, whose status is the one that the event is about."""

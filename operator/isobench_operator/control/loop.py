@@ -1,6 +1,6 @@
 """The loop: workers on the queue, and a slow sweep that finds what no event told of. Used by the command line and by the operator.
 
-Whoever watches a cluster only calls `enqueue`; nothing depends on how often, or on in which order.
+Whoever watches a cluster only calls `enqueue`, `look` and `follow`; nothing depends on how often, or on in which order.
 """
 
 from __future__ import annotations
@@ -9,14 +9,19 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from isobench_operator.cluster.ports import Cluster, ClusterError, Key
+from isobench_operator.cluster.ports import Cluster, ClusterError, Key, key_of
 
+from .attention import wants_a_pass
 from .queue import WorkQueue
 from .reconciler import Pass, Reconciler
 
 logger = logging.getLogger(__name__)
 KINDS = ("Commit", "Dataset")
 SWEEP_SECONDS = 300.0
+LOOKS_PER_SECOND = 200.0
+"""Of keys that are only looked at to be sure: news, which is due at once, never waits behind ten thousand of them."""
+FOLLOW_SHARE, MOST_FOLLOW_SECONDS = 0.05, 60.0
+"""A Dataset's pass reads every Commit of its namespace: it may take this share of the time, so it waits the longer the more there are."""
 Observer = Callable[[Pass], None]
 
 
@@ -54,10 +59,23 @@ class Loop:
         self._namespaces = namespaces
         self._observer = observer
         self._troubled = troubled
+        self._next_look = 0.0
+        self._seconds: dict[Key, float] = {}
 
     def enqueue(self, key: Key, *, delay: float = 0.0) -> None:
         """Ask for a pass over a custom resource; call it from the loop's own thread."""
         self.queue.add(key, delay=delay)
+
+    def look(self, key: Key) -> None:
+        """Ask for a pass that nothing has called for: soon, but after everything that something has."""
+        now = asyncio.get_running_loop().time()
+        self._next_look = max(now, self._next_look + 1 / LOOKS_PER_SECOND)
+        self.queue.add(key, delay=self._next_look - now)
+
+    def follow(self, dataset: Key) -> None:
+        """Ask for a pass over a Dataset because a Commit of its namespace came, went, ended or was opened again."""
+        delay = min(MOST_FOLLOW_SECONDS, self._seconds.get(dataset, 0.0) / FOLLOW_SHARE)
+        self.queue.add(dataset, delay=delay)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; passes that are under way are finished first."""
@@ -74,16 +92,16 @@ class Loop:
             await asyncio.gather(sweep, stopped, *workers, return_exceptions=True)
 
     async def sweep(self) -> None:
-        """Enqueue every custom resource there is.
+        """Look at every custom resource that has not come to rest.
 
         Raises:
             ClusterError: they cannot be listed.
         """
         for kind in KINDS:
             for namespace in self._namespaces or (None,):
-                for owner in await self._cluster.list(kind, namespace):
-                    metadata = owner["metadata"]
-                    self.enqueue(Key(kind, metadata.get("namespace") or "", metadata["name"]))
+                async for page in self._cluster.pages(kind, namespace):
+                    for owner in filter(wants_a_pass, page):
+                        self.look(key_of(owner))
 
     async def _sweep_forever(self) -> None:
         while True:
@@ -105,6 +123,7 @@ class Loop:
                 raise
 
     async def _pass(self, key: Key) -> None:
+        started = asyncio.get_running_loop().time()
         try:
             done = await self._reconciler.reconcile(key)
             await self._follow(done)
@@ -113,12 +132,14 @@ class Loop:
             if self._troubled is not None:
                 self._troubled(error)
             else:
-                logger.warning("%s %s/%s: %s; again in %.1f s", *key, error, delay)
+                logger.warning("%s %s/%s: %s; again in %.1f s", *key, error, delay, extra={"about": key})
         except Exception:
             delay = self.queue.failed(key)
-            logger.exception("%s %s/%s: a bug; again in %.1f s", *key, delay)
+            logger.exception("%s %s/%s: a bug; again in %.1f s", *key, delay, extra={"about": key})
         else:
             self.queue.succeeded(key)
+            if key.kind == "Dataset":
+                self._seconds[key] = asyncio.get_running_loop().time() - started
             if done.plan.requeue_after is not None:
                 self.queue.add(key, delay=done.plan.requeue_after)
             if self._observer is not None:
@@ -130,5 +151,6 @@ class Loop:
         """A Commit's end may be what a Dataset of its namespace waits for, and one that is opened again makes it wait."""
         if done.key.kind != "Commit" or not done.plan.turned:
             return
-        for dataset in await self._cluster.list("Dataset", done.key.namespace):
-            self.queue.add(Key("Dataset", done.key.namespace, dataset["metadata"]["name"]))
+        async for page in self._cluster.pages("Dataset", done.key.namespace):
+            for dataset in page:
+                self.follow(key_of(dataset))

@@ -18,7 +18,8 @@ class WorkQueue(Generic[K]):
     """Keys in the order in which they are due.
 
     A key that is added while it waits is there once, at the earlier of both times; one that is added while it is worked on waits for
-    the end of that work. Every `get` is answered by one `done`.
+    the end of that work; one that has failed comes no sooner than its backoff says, whatever is told of it. Every `get` is answered
+    by one `done`.
     """
 
     def __init__(self, *, first_backoff: float = FIRST_BACKOFF, most_backoff: float = MOST_BACKOFF) -> None:
@@ -27,7 +28,7 @@ class WorkQueue(Generic[K]):
         self._due: dict[K, float] = {}
         self._working: set[K] = set()
         self._again: dict[K, float] = {}
-        self._failures: dict[K, int] = {}
+        self._failures: dict[K, tuple[int, float]] = {}
         self._numbers = itertools.count()
         self._changed = asyncio.Event()
 
@@ -52,6 +53,8 @@ class WorkQueue(Generic[K]):
         if key in self._working:
             self._again[key] = min(due, self._again.get(key, due))
             return
+        if key in self._failures:
+            due = max(due, self._failures[key][1])
         if key in self._due and self._due[key] <= due:
             return
         self._due[key] = due
@@ -94,7 +97,8 @@ class WorkQueue(Generic[K]):
 
     def failed(self, key: K) -> float:
         """Ask for work on a key again, later each time; returns the delay in seconds."""
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        failures = self._failures.get(key, (0, 0.0))[0] + 1
         delay = min(self._most, self._first * 2.0 ** min(failures - 1, 30))
+        self._failures[key] = failures, asyncio.get_running_loop().time() + delay
         self.add(key, delay=delay)
         return delay

@@ -71,10 +71,10 @@ class Reconciler:
             await self._cluster.delete("Job", namespace, name)
         owner = observed.owner
         if plan.status is not None:
-            await self._cluster.apply_status(key, plan.status)
+            await self._cluster.apply_status(owner, plan.status)
             owner = {**owner, "status": plan.status}
         for notice in plan.events:
-            await self._cluster.emit(key, Event(notice.type, notice.reason, notice.message))
+            await self._cluster.emit(owner, Event(notice.type, notice.reason, notice.message))
         looks = [plan.requeue_after] if plan.finished else [plan.requeue_after, again, HELD_SECONDS if held else None]
         soonest = min((seconds for seconds in looks if seconds is not None), default=None)
         return Pass(key=key, owner=owner, plan=replace(plan, requeue_after=soonest))
@@ -85,7 +85,9 @@ class Reconciler:
         if owner is None:
             return None, None
         children = await self._cluster.children(owner)
-        commits = await self._cluster.list("Commit", key.namespace) if key.kind == "Dataset" else []
+        commits: list[Json] = []
+        if key.kind == "Dataset":
+            commits = [one async for page in self._cluster.pages("Commit", key.namespace) for one in page]
         still = waiting(children.jobs, children.pods, self._clock())
         events = await self._cluster.events_about(still.objects) if still.objects else ()
         observed = Observed(

@@ -70,7 +70,7 @@ async def test_one_commits_failure_is_not_anothers() -> None:
     assert found == {"commit-0": "Faster", "commit-1": "CommitNotFound", "commit-2": "Faster"}
 
 
-@pytest.mark.parametrize("method", ["get", "children", "create", "apply_status", "emit", "list"])
+@pytest.mark.parametrize("method", ["get", "children", "create", "apply_status", "emit", "pages"])
 async def test_errors_of_the_cluster_are_tried_again_and_nothing_is_done_twice(method: str) -> None:
     cluster = FakeCluster(dataset(), *(commit(name) for name in names(3)), answers=Story())
     cluster.failures[method] = [ClusterError("busy") for _ in range(3)]
@@ -118,10 +118,10 @@ async def test_the_sweep_keeps_to_its_namespaces() -> None:
 
 async def test_stopping_finishes_the_pass_that_was_begun() -> None:
     class SlowCluster(FakeCluster):
-        async def apply_status(self, key: Key, status: Json) -> None:
+        async def apply_status(self, owner: Json, status: Json) -> None:
             stop.set()
             await asyncio.sleep(0.05)
-            await super().apply_status(key, status)
+            await super().apply_status(owner, status)
 
     stop = asyncio.Event()
     cluster = SlowCluster(commit(), answers=Story())

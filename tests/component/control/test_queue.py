@@ -73,3 +73,47 @@ async def test_failures_double_the_delay_up_to_a_bound_and_success_forgets_them(
     assert queue.failed("b") == 1
     queue.succeeded("a")
     assert queue.failed("a") == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("events", "sooner"),
+    [
+        ("work fail done", False),
+        ("work fail done add", False),
+        ("work add fail done", False),
+        ("work fail add done", False),
+        ("work fail done add add", False),
+        ("work fail succeed done", True),
+        ("work succeed done add", True),
+        ("work add succeed done", True),
+    ],
+)
+async def test_a_key_that_failed_is_not_asked_for_sooner_than_its_backoff(events: str, sooner: bool) -> None:
+    queue: WorkQueue[str] = WorkQueue(first_backoff=0.05)
+    queue.add("a")
+    steps = {
+        "work": queue.get,
+        "add": lambda: queue.add("a"),
+        "fail": lambda: queue.failed("a"),
+        "succeed": lambda: queue.succeeded("a"),
+        "done": lambda: queue.done("a"),
+    }
+    for event in events.split():
+        done = steps[event]()
+        if asyncio.iscoroutine(done):
+            await done
+    if events.startswith("work fail succeed"):
+        queue.add("a")
+    assert (await now_or_none(queue) == "a") is sooner
+    if not sooner:
+        assert await asyncio.wait_for(queue.get(), 5) == "a"
+
+
+async def test_a_backoff_keeps_nobody_else_waiting() -> None:
+    queue: WorkQueue[str] = WorkQueue(first_backoff=60)
+    queue.add("a")
+    await queue.get()
+    queue.failed("a")
+    queue.done("a")
+    queue.add("b")
+    assert await now_or_none(queue) == "b"

@@ -367,8 +367,8 @@ async def test_exclusive_pods_run_alone_and_nobody_starves(tmp_path: Path) -> No
 async def test_resources_are_kept_as_yaml_and_immutable_once_accepted(tmp_path: Path) -> None:
     async with cluster(tmp_path / "o") as runtime:
         owner = await runtime.apply(commit())
-        await runtime.apply_status(COMMIT, {"conditions": [{"type": "Accepted", "status": "True"}]})
-        await runtime.emit(COMMIT, Event("Normal", "Done", "words"))
+        await runtime.apply_status(owner, {"conditions": [{"type": "Accepted", "status": "True"}]})
+        await runtime.emit(owner, Event("Normal", "Done", "words"))
         kept = yaml.safe_load((tmp_path / "o/status/commit-c.yaml").read_text())
         assert kept["status"]["conditions"][0]["type"] == "Accepted"
         assert (await runtime.apply(commit()))["metadata"]["uid"] == owner["metadata"]["uid"]

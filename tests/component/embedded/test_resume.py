@@ -229,7 +229,7 @@ async def main():
                     ballast.write(b"x" * 512)
             except OSError:
                 pass
-        for attempt in (lambda: runtime.apply_status(COMMIT, {{"words": "x" * 9000}}), lambda: runtime.create(job(owner, "k", [container("report", "")]))):
+        for attempt in (lambda: runtime.apply_status(owner, {{"words": "x" * 9000}}), lambda: runtime.create(job(owner, "k", [container("report", "")]))):
             try:
                 await attempt()
             except ClusterError as error:

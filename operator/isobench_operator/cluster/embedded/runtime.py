@@ -13,7 +13,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -202,10 +202,10 @@ class EmbeddedCluster:
         self._running()
         return copy.deepcopy(self._resources.get(key))
 
-    async def list(self, kind: str, namespace: str | None = None) -> list[Json]:
-        """Every custom resource of a kind."""
+    async def pages(self, kind: str, namespace: str | None = None) -> AsyncIterator[list[Json]]:
+        """Every custom resource of a kind, in one page."""
         self._running()
-        return [
+        yield [
             copy.deepcopy(resource)
             for key, resource in sorted(self._resources.items())
             if key.kind == kind and namespace in (None, key.namespace)
@@ -283,20 +283,23 @@ class EmbeddedCluster:
         if controller is not None:
             await controller.suspend(suspend=suspend)
 
-    async def apply_status(self, key: Key, status: Json) -> None:
-        """Write the whole status of a custom resource."""
+    async def apply_status(self, owner: Json, status: Json) -> None:
+        """Write the whole status of a custom resource as it was read; one that is gone needs none."""
         self._running()
+        key = resources.key_of(owner)
         resource = self._resources.get(key)
-        if resource is None:
-            raise ClusterError(f"{key.kind} {key.namespace}/{key.name} is gone")
-        if resource.get("status") == status:
+        if (
+            resource is None
+            or resource["metadata"]["uid"] != owner["metadata"]["uid"]
+            or resource.get("status") == status
+        ):
             return
         new = {**resource, "status": copy.deepcopy(status)}
         self._folder.write_resource(key, new)
         self._resources[key] = new
         self._on_change(key)
 
-    async def emit(self, key: Key, event: Event) -> None:
+    async def emit(self, owner: Json, event: Event) -> None:
         """Record an event in events.jsonl."""
         self._running()
-        self._folder.append_event(key, event, timestamp(self._now()))
+        self._folder.append_event(resources.key_of(owner), event, timestamp(self._now()))
