@@ -5,7 +5,7 @@ RUN := $(UV) run --frozen --no-sync
 OUT ?= demo-out
 PYTEST ?=
 
-.PHONY: help demo test lint bench crds reference experiments setup clean
+.PHONY: help demo test lint bench crds reference chart experiments setup clean
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -43,6 +43,9 @@ bench: .venv/.synced  ## Print every figure beside its bound
 crds: .venv/.synced  ## Regenerate crds/ and the chart's copy
 	$(RUN) python -m isobench_operator.api.crds crds/
 	cp crds/*.yaml helm/isobench/files/crds/
+
+chart: .venv/.synced  ## Regenerate the README of the chart from its values
+	$(RUN) python helm/readme.py
 
 reference: .venv/.synced  ## Regenerate docs/reference/
 	$(RUN) python -m isobench_operator.core.reference docs/reference/
