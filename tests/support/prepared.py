@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from isobench_runner.harness_archive import build_archive
+from isobench_runner.stats.rounds import parse_rounds
+from isobench_runner.stats.summary import Rule, Summary, summarise
 
 SCRUBBED = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
@@ -70,6 +72,18 @@ class Measured:
     def why(self) -> str:
         """The reason and its evidence, for a failed assertion."""
         return f"{self.reason}: {self.outcome['tail']}\n{self.output}"
+
+    def summary(self, other: str, *, minimum_effect_percent: float = 2.0) -> Summary:
+        """What the trusted report would compute from these rounds."""
+        content = "\n".join(map(json.dumps, self.rounds)).encode()
+        found = summarise(
+            parse_rounds(content, base="base", other=other)[0],
+            loops=self.run["plan"]["loops"],
+            rule=Rule(delta=minimum_effect_percent / 100),
+            distinct_inputs=(self.run["calibration"] or {}).get("distinct") is True,
+        )
+        assert found is not None, self.why
+        return found
 
 
 @dataclass(frozen=True)

@@ -1,117 +1,26 @@
-"""Calibration on base, frozen for every revision: warm-ups, samples per round, inner loops, where inputs come from, which CPUs.
+"""Calibration, frozen for every revision: a pilot process of each, two pilot rounds of all, and what they settle.
 
-The choices are pure functions of the pilots' times; `calibrate` runs the pilots, whose samples are thrown away.
+Pilots' samples are thrown away. The choices themselves are pure and live in `choices`.
 """
 
-import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
+from . import choices, reaping
+from .choices import MAX_WARMUPS, Frozen, collapses
 from .events import Calls
 from .parent import Session, Worker
+from .rounds import Measured, OneRound
 from .sampling import take_sample
 
-MAX_WARMUPS = 5
-STEADY_SHARE = 0.05
-MAX_SAMPLES = 10
-SHORT_CALL_NS = 1_000_000
-LONG_ENOUGH_NS = 10_000_000
-MAX_LOOPS = 1 << 20
-SINGLE_THREAD_RATIO = 1.05
-COLLAPSE = 5.0
-COLLAPSE_NS = 1_000_000
+PILOT_SAMPLES = 3
+PILOT_ROUNDS = (-2, -1)
+PILOT_SHARE = 0.025
+"""Of the budget, for one pilot's calls beyond the least."""
 COMPILERS = ("torch", "triton", "numba", "jax", "cupy", "tensorflow", "pythran", "taichi")
-EXPENSIVE_SETUP = 20
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """What all revisions are measured with.
-
-    Attributes:
-        warmups: calls before the first sample, on another input than any sample's.
-        k: samples per process and round.
-        loops: calls per sample.
-        mode: where inputs come from: seed, copy, setup or once.
-        seeded: whether setup takes a seed.
-        single: whether base keeps at most one CPU busy.
-        call_ns: one call on base, warm. round_ns: what a process costs before its first sample.
-        state: calls after the first do less work than it did.
-    """
-
-    warmups: int
-    k: int
-    loops: int
-    mode: str
-    seeded: bool
-    single: bool
-    call_ns: int
-    round_ns: int
-    state: bool
-
-    def as_dict(self) -> Dict[str, Any]:
-        """For run.json."""
-        return asdict(self)
-
-
-def warmups_needed(calls: Calls) -> int:
-    """Calls until two successive ones differ by less than 5 %, at least one, at most five.
-
-    What competes for the CPUs changes wall time at every call and would always cost five: where the calls are the CPU's work,
-    successive CPU times that agree are enough.
-    """
-    cpu_bound = not calls.gpu and 2 * sum(calls.cpu_ns) > sum(calls.wall_ns)
-    for index in range(1, len(calls.wall_ns)):
-        if any(_steady(clock, index) for clock in ([calls.wall_ns, calls.cpu_ns] if cpu_bound else [calls.wall_ns])):
-            return min(index, MAX_WARMUPS)
-    return min(len(calls.wall_ns), MAX_WARMUPS)
-
-
-def _steady(times: Sequence[int], index: int) -> bool:
-    return abs(times[index] - times[index - 1]) < STEADY_SHARE * times[index - 1]
-
-
-def samples_per_round(round_ns: float, call_ns: float) -> int:
-    """Kalibera and Jones' optimum with equal variances within and between processes, 1 to 10."""
-    return max(1, min(MAX_SAMPLES, round(math.sqrt(round_ns / max(1.0, call_ns)))))
-
-
-def loops_needed(call_ns: float, sample_ns: Callable[[int], int]) -> int:
-    """Calls per sample: one, or for calls below 1 ms a power of two, doubled until a sample takes 10 ms.
-
-    Args:
-        sample_ns: times one sample of so many calls.
-    """
-    loops = 1
-    if call_ns < SHORT_CALL_NS:
-        while loops * call_ns < LONG_ENOUGH_NS / 2 and loops < MAX_LOOPS:
-            loops *= 2
-        while sample_ns(loops) < LONG_ENOUGH_NS and loops < MAX_LOOPS:
-            loops *= 2
-    return loops
-
-
-def _loops(session: Session, mode: str, call_ns: int) -> int:
-    draw = session.draw("loops")
-    with session.worker("base") as worker:
-        worker.load()
-        worker.ask("setup", seed=draw.randrange(1 << 31), mode=mode)
-
-        def sample_ns(loops: int) -> int:
-            seen = take_sample(worker, seeds=[draw.randrange(1 << 31)], loops=loops, keep=False)
-            return int(seen.raw["wall_ns"])
-
-        return loops_needed(call_ns, sample_ns)
-
-
-def collapses(walls: Sequence[int]) -> bool:
-    """Whether the first call did work that later ones did not: far more than a warm-up gives."""
-    if len(walls) < 3:
-        return False
-    later = median(walls[1:3])
-    return walls[0] > COLLAPSE * later and walls[0] - later > COLLAPSE_NS
+STATE_NUMBER = 90
 
 
 def first_call_seconds(session: Session) -> float:
@@ -121,18 +30,43 @@ def first_call_seconds(session: Session) -> float:
 
 @dataclass(frozen=True)
 class Pilot:
-    """One pilot process: what it cost before its first sample, and its calls."""
+    """One pilot process.
+
+    Attributes:
+        before_ns: what it cost before its first call.
+        calls: made outside of the protocol, the first one cold.
+        setup_ns, copy_ns: of making inputs and of copying them; the latter None where it was not asked or cannot be done.
+        inputs: digests of the inputs of two seeds.
+        peak_bytes: of memory.
+    """
 
     before_ns: int
     calls: Calls
-    mode: str
     seeded: bool
+    mode: str
+    setup_ns: int
+    copy_ns: Optional[int] = None
+    children_ns: int = 0
+    inputs: Sequence[Optional[str]] = (None, None)
+    peak_bytes: int = 0
+
+    @property
+    def single(self) -> bool:
+        """Whether its calls kept at most one CPU busy."""
+        warm = self.calls.wall_ns[1:] or self.calls.wall_ns
+        return choices.single_threaded([*(self.calls.cpu_ns[1:] or self.calls.cpu_ns), self.children_ns], warm)
 
 
 def pilot(
-    session: Session, name: str, *, number: int, calls: int, mode: Optional[str], preload: Sequence[str] = ()
+    session: Session,
+    name: str,
+    *,
+    number: int,
+    calls: int,
+    mode: Optional[str],
+    preload: Sequence[str] = (),
 ) -> Pilot:
-    """Run one pilot process of a revision.
+    """Run one pilot process of a revision; the same number gives every revision the same seeds.
 
     Raises:
         Fall: as any worker; `late` where the first call is given up.
@@ -146,27 +80,52 @@ def pilot(
         settled = worker.ask("setup", seed=seeds[0], mode=mode)
         before_ns = time.monotonic_ns() - worker.started_ns
         first = worker.call(seeds[:1], seconds=first_call_seconds(session))
-        later = _enough(session, worker, seeds[1:], first)
+        later = worker.call(seeds[1 : 1 + _affordable(session, first.wall_ns[0], least=2)])
+        children_ns = reaping.cpu_ns(worker.children())
+        joined = Calls(
+            first.wall_ns + later.wall_ns,
+            first.cpu_ns + later.cpu_ns,
+            first.new_modules,
+            first.lazy or later.lazy,
+            later.gpu,
+        )
+        found = Pilot(
+            before_ns, joined, bool(loaded.get("seeded")), str(settled.get("mode")), _whole(settled.get("setup_ns"))
+        )
+        found = _closer_look(worker, found, draw, settle=mode is None)
         worker.prove_package()
+        found = replace(found, children_ns=children_ns, peak_bytes=reaping.peak_bytes(worker.pid))
         keep = True
     finally:
         worker.end(keep_code_cache=keep and name not in session.code_caches)
-    joined = Calls(
-        first.wall_ns + later.wall_ns,
-        first.cpu_ns + later.cpu_ns,
-        first.new_modules,
-        first.lazy or later.lazy,
-        later.gpu,
-    )
-    setup_ns = settled.get("setup_ns")
-    settled_mode = str(settled.get("mode"))
-    expensive = settled_mode == "seed" and type(setup_ns) is int and setup_ns > EXPENSIVE_SETUP * median(joined.wall_ns)
-    return Pilot(before_ns, joined, "copy" if expensive else settled_mode, bool(loaded.get("seeded")))
+    return found
 
 
-def _enough(session: Session, worker: Worker, seeds: List[int], first: Calls) -> Calls:
-    allowed = max(2, int(0.1 * float(session.plan["budget_seconds"]) * 1e9 / max(1, first.wall_ns[0])))
-    return worker.call(seeds[:allowed])
+def _affordable(session: Session, call_ns: int, *, least: int) -> int:
+    return max(least, int(PILOT_SHARE * float(session.plan["budget_seconds"]) * 1e9 / max(1, call_ns)))
+
+
+def _closer_look(worker: Worker, found: Pilot, draw: Any, *, settle: bool) -> Pilot:
+    """Settle where inputs come from, and see whether seeds make a difference."""
+    if settle:
+        call_ns = median(found.calls.wall_ns[1:] or found.calls.wall_ns)
+        looped = call_ns < choices.SHORT_NS
+        copy = worker.ask("copy").get("copy_ns")
+        copy_ns = copy if type(copy) is int and copy >= 0 else None
+        sample_ns = max(call_ns, choices.LONG_ENOUGH_NS) if looped else call_ns
+        mode = choices.inputs_mode(
+            seeded=found.seeded, setup_ns=found.setup_ns, copy_ns=copy_ns, sample_ns=sample_ns, looped=looped
+        )
+        found = replace(found, mode=mode, copy_ns=copy_ns)
+    if found.mode == "seed":
+        digests = worker.ask("digests", seeds=[draw.randrange(1 << 31) for _ in range(2)]).get("digests")
+        if isinstance(digests, list) and len(digests) == 2:
+            found = replace(found, inputs=[str(one) if one else None for one in digests])
+    return found
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int and value >= 0 else 0
 
 
 def state_between_calls(session: Session, name: str, mode: Optional[str], seen: Pilot) -> Tuple[bool, str]:
@@ -177,7 +136,7 @@ def state_between_calls(session: Session, name: str, mode: Optional[str], seen: 
     if not collapses(seen.calls.wall_ns):
         return False, "calls 1, 2, 3 took {} ms".format(_ms(seen.calls.wall_ns))
     loaded = {module.partition(".")[0] for module in seen.calls.new_modules}
-    again = pilot(session, name, number=90, calls=3, mode=mode, preload=seen.calls.new_modules)
+    again = pilot(session, name, number=STATE_NUMBER, calls=3, mode=mode, preload=seen.calls.new_modules)
     if not collapses(again.calls.wall_ns):
         return False, "calls 1, 2, 3 took {} ms: imports of the first call".format(_ms(seen.calls.wall_ns))
     if again.calls.gpu or loaded & set(COMPILERS):
@@ -193,49 +152,115 @@ def _ms(walls: Sequence[int]) -> str:
 
 
 def calibrate(session: Session) -> Frozen:
-    """Run the pilots of every revision and settle what all are measured with.
+    """Run a pilot process of each revision and two pilot rounds, and settle what all are measured with.
 
     Raises:
         Fall: a revision that cannot run the test.
     """
-    seen = pilot(session, "base", number=0, calls=MAX_WARMUPS, mode=None)
-    state, words = state_between_calls(session, "base", None, seen)
+    base = pilot(session, "base", number=0, calls=MAX_WARMUPS, mode=None)
+    state, words = state_between_calls(session, "base", base.mode, base)
     session.check("state_between_calls", not state, words)
-    again = pilot(session, "base", number=1, calls=MAX_WARMUPS, mode=seen.mode)
-    pilots = [seen, again]
-    other = pilot(session, session.other, number=2, calls=MAX_WARMUPS, mode=seen.mode)
-    warmups = max(warmups_needed(one.calls) for one in (*pilots, other))
-    warm = [wall for one in pilots for wall in one.calls.wall_ns[1:]]
-    busy = [cpu for one in pilots for cpu in one.calls.cpu_ns[1:]]
-    gpu = any(one.calls.gpu for one in (*pilots, other))
-    call_ns = int(median(one.calls.wall_ns[0] for one in pilots) if state else median(warm))
-    round_ns = int(median(one.before_ns for one in pilots)) + warmups * call_ns
-    loops = 1 if state else _loops(session, seen.mode, call_ns)
+    other = pilot(session, session.other, number=0, calls=MAX_WARMUPS, mode=base.mode)
+    pilots, once = [base, other], state or base.mode == "once"
+    call_ns, other_call_ns = (_call_ns(one, state=state) for one in pilots)
+    loops = 1 if once else _loops(session, base.mode, call_ns, other_call_ns)
     if state:
         session.flag("state_between_calls")
-    if loops > 1:
+    if loops > 1 or call_ns < choices.SHORT_NS:
         session.flag("short_sample")
-    if any(one.calls.lazy for one in (*pilots, other)):
+    if any(one.calls.lazy for one in pilots):
         session.flag("lazy_result")
-    once = seen.mode == "once" or state
-    return Frozen(
-        warmups=0 if state else warmups,
-        k=1 if once else samples_per_round(round_ns, call_ns * loops),
+    _same_inputs(session, base, other)
+    frozen = Frozen(
+        warmups=0 if state else max(choices.warmups_needed(one.calls) for one in pilots),
+        k=1 if once else min(PILOT_SAMPLES, _affordable(session, loops * call_ns, least=2)),
         loops=loops,
-        mode=seen.mode,
-        seeded=seen.seeded,
-        single=not gpu and sum(busy) <= SINGLE_THREAD_RATIO * sum(warm),
+        mode=base.mode,
+        seeded=base.seeded,
+        distinct=_distinct(base),
+        single=not any(one.calls.gpu for one in pilots) and all(one.single for one in pilots),
+        together=_together(session, base, other),
         call_ns=call_ns,
-        round_ns=round_ns,
+        other_call_ns=other_call_ns,
         state=state,
+    )
+    return _with_samples(session, frozen)
+
+
+def _with_samples(session: Session, frozen: Frozen) -> Frozen:
+    """Settle the samples per round by two rounds as they will be."""
+    one_round = OneRound(session, frozen, Measured())
+    lines = [one_round(index) for index in PILOT_ROUNDS]
+    frozen = one_round.frozen
+    spent = [line["spent_ns"] for line in lines]
+    round_ns = median(one["start"] + one["end"] for one in spent)
+    sample_ns = median(one["samples"] / frozen.k for one in spent)
+    ratio = choices.variance_ratio(
+        [[[one["wall_ns"] for one in line["samples"][name]] for name in session.names] for line in lines]
+    )
+    k = frozen.k if frozen.k == 1 else choices.samples_per_round(round_ns, sample_ns, ratio)
+    return replace(frozen, k=k, round_ns=int(round_ns), sample_ns=int(sample_ns), variance_ratio=round(ratio, 3))
+
+
+def _call_ns(seen: Pilot, *, state: bool) -> int:
+    walls = seen.calls.wall_ns
+    return int(walls[0] if state else median(walls[1:] or walls))
+
+
+def _loops(session: Session, mode: str, call_ns: int, other_call_ns: int) -> int:
+    loops = 1
+    if call_ns < choices.SHORT_NS:
+        draw = session.draw("loops")
+        with session.worker("base") as worker:
+            worker.load()
+            worker.ask("setup", seed=draw.randrange(1 << 31), mode=mode)
+
+            def sample_ns(loops: int) -> int:
+                seen = take_sample(worker, seeds=[draw.randrange(1 << 31)], loops=loops, keep=False)
+                return int(seen.raw["wall_ns"])
+
+            loops = choices.loops_needed(call_ns, sample_ns)
+    return choices.loops_for_both(
+        loops, base_ns=call_ns, other_ns=other_call_ns, budget_seconds=float(session.plan["budget_seconds"])
     )
 
 
+def _distinct(seen: Pilot) -> Optional[bool]:
+    if seen.mode != "seed":
+        return False
+    return None if None in seen.inputs else seen.inputs[0] != seen.inputs[1]
+
+
+def _same_inputs(session: Session, base: Pilot, other: Pilot) -> None:
+    """Both revisions have to be given the same values; what only one of them can say is not known."""
+    if None in (*base.inputs, *other.inputs):
+        session.check("same_inputs", None, "the inputs are objects of other packages and were not compared")
+        return
+    same = list(base.inputs) == list(other.inputs)
+    session.check(
+        "same_inputs",
+        same,
+        "the same seed gives both revisions the same inputs"
+        if same
+        else "the same seed gives the two revisions different inputs, so they were not given the same work",
+    )
+    if not same:
+        session.flag("inputs_differ")
+
+
+def _together(session: Session, base: Pilot, other: Pilot) -> bool:
+    peaks = [base.peak_bytes, other.peak_bytes]
+    fits = choices.fit_together(peaks, session.data_bytes)
+    words = "processes of base and {} take up to {} and {} MiB".format(session.other, *(one >> 20 for one in peaks))
+    session.check("memory", fits, words if fits else words + ": too much for both at once")
+    return fits
+
+
 def too_long(session: Session, call_ns: float) -> Optional[str]:
-    """Words for a call that the budget holds too few of: sixteen samples are the first look of two revisions, and half goes to the rest."""
-    limit = float(session.plan["budget_seconds"]) / (16 * 2)
-    if call_ns / 1e9 <= limit:
+    """Words for a call that the budget holds too few of."""
+    limit = choices.longest_sample_ns(float(session.plan["budget_seconds"]))
+    if call_ns <= limit:
         return None
     return "one call of experiment takes {:.2f} s; with a budget of {:g} s at most {:.2f} s fit".format(
-        call_ns / 1e9, session.plan["budget_seconds"], limit
+        call_ns / 1e9, session.plan["budget_seconds"], limit / 1e9
     )

@@ -83,14 +83,15 @@ class Contract:
         elif self.seeded:
             self.mode = "seed"
         else:
-            self.mode = "copy" if self._can_copy() else "setup"
+            self.mode = "copy" if self.can_copy() else "setup"
         return self.mode
 
     def _run_setup(self, seed: int) -> Any:
         _seed_everything(seed)
         return self._setup(seed) if self.seeded else self._setup()
 
-    def _can_copy(self) -> bool:
+    def can_copy(self) -> bool:
+        """Whether the inputs have a deep copy."""
         try:
             copy.deepcopy(self._data)
         except Exception:

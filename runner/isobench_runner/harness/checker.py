@@ -6,7 +6,7 @@ decides, and a reference changed on purpose must be refused, or the check says n
 
 from typing import Any, Dict, List, Optional, Tuple
 
-from .calibrate import Frozen
+from .choices import Frozen
 from .events import Fall
 from .parent import Session, Worker
 from .rounds import Measured

@@ -66,7 +66,7 @@ def collect(session: Session) -> Dict[str, Any]:
         "boot_id": _read("/proc/sys/kernel/random/boot_id"),
         "load": _read("/proc/loadavg"),
         "timer_resolution_s": time.get_clock_info("perf_counter").resolution,
-        "threads": {**{name: str(len(session.cpus)) for name in private.THREAD_VARIABLES}, **private.QUIET_POOLS},
+        "threads": {**{name: str(session.threads) for name in private.THREAD_VARIABLES}, **private.QUIET_POOLS},
         "pythons": about,
         "libraries_differ": differences,
         "gpu": gpu.describe(),

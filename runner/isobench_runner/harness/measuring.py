@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, List, Optional
 from . import (
     calibrate,
     checker,
+    choices,
     fingerprint,
     gpu,
     oldstyle,
@@ -171,7 +172,7 @@ def _conclude(
     wire.write_outcome(out_dir, STAGE, reason, tail, detail)
 
 
-def _plan(session: Session, kind: str, frozen: Optional[calibrate.Frozen], *, single: bool) -> Dict[str, Any]:
+def _plan(session: Session, kind: str, frozen: Optional[choices.Frozen], *, single: bool) -> Dict[str, Any]:
     return {
         "seed": session.plan.get("seed", 0),
         "warmups": frozen.warmups if frozen else 0,
@@ -179,7 +180,8 @@ def _plan(session: Session, kind: str, frozen: Optional[calibrate.Frozen], *, si
         "loops": frozen.loops if frozen else 1,
         "granularity": "function" if kind == scripts.SIX else "process",
         "budget_seconds": session.plan["budget_seconds"],
-        "order": "sample" if kind == scripts.SIX else "process",
+        "order": "sample" if frozen and frozen.together else "process",
+        "gc": "enabled",
         "cpus": session.cpus,
         "single_cpu": single,
         "inputs": frozen.mode if frozen else None,
@@ -192,8 +194,10 @@ def _functions(session: Session, run: Dict[str, Any], measured: rounds.Measured)
     frozen = calibrate.calibrate(session)
     run["calibration"] = frozen.as_dict()
     run["plan"] = _plan(session, scripts.SIX, frozen, single=frozen.single)
-    _rounds(session, run, measured, lambda index: rounds.run_round(session, index, frozen, measured))
-    rounds.raise_flags(session, measured, frozen.loops)
+    one_round = rounds.OneRound(session, frozen, measured)
+    _rounds(session, run, measured, one_round)
+    run["plan"]["order"] = "sample" if one_round.frozen.together else "process"
+    rounds.raise_flags(session, measured)
     run["equivalence"] = checker.equivalence(session, measured, frozen)
 
 

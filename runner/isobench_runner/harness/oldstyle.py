@@ -9,8 +9,9 @@ import resource
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import private, processes, scripts
-from .calibrate import SINGLE_THREAD_RATIO, too_long
+from . import processes, scripts
+from .calibrate import too_long
+from .choices import single_threaded
 from .events import Fall, Stop
 from .parent import Session
 from .rounds import Pressure
@@ -56,7 +57,7 @@ class Whole:
         kind: pytest or script.
         tests: pytest's ids of what is timed.
         allow_failure: a performance assertion fails, so a failing exit code is expected.
-        single: whether base keeps at most one CPU busy.
+        single: whether no revision keeps more than one CPU busy.
     """
 
     kind: str
@@ -114,7 +115,7 @@ def _run(
         process.end()
         outcomes = _outcomes(env["OUTCOMES"])
         printed = process.printed()
-        private.remove(folders["place"])
+        session.trash.throw(folders["place"])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     usage = {
         "cpu_ns": int((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e9),
@@ -151,8 +152,9 @@ def prepare(session: Session, kind: str) -> Whole:
     else:
         for name in session.names:
             _try_script(session, name)
-    run, _ = _timed(session, "base", whole, hashseed=1, pad=0, cpus=session.cpus)
-    whole.single = run.usage["cpu_ns"] <= SINGLE_THREAD_RATIO * run.wall_ns
+    runs = [_timed(session, name, whole, hashseed=1, pad=0, cpus=session.cpus)[0] for name in session.names]
+    whole.single = all(single_threaded([one.usage["cpu_ns"]], [one.wall_ns]) for one in runs)
+    run = runs[0]
     words = too_long(session, run.wall_ns)
     session.check(
         "sample_size", words is None, words or "one run of the script takes {:.3g} ms".format(run.wall_ns / 1e6)

@@ -9,9 +9,9 @@ import random
 import tempfile
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from . import private, processes
+from . import choices, private, processes
 from .events import Calls, Fall
 from .processes import Died, Late, Process
 
@@ -53,6 +53,7 @@ class Session:
         self.names = list(self.revisions)
         self.results = os.path.join(self.root, "results")
         os.mkdir(self.results, 0o700)
+        self.trash = private.Trash(self.root)
 
     @property
     def other(self) -> str:
@@ -77,13 +78,14 @@ class Session:
         return self.deadline - time.monotonic()
 
     def place(self, round_index: int, *, single: bool) -> List[int]:
-        """The CPUs of a round's workers; the parent moves out of their way. One CPU rotates where base is single-threaded."""
-        if not single or len(self.cpus) == 1:
-            os.sched_setaffinity(0, self.cpus)
-            return list(self.cpus)
-        mine = self.cpus[(round_index + 1) % len(self.cpus)]
-        os.sched_setaffinity(0, [mine])
-        return [self.cpus[round_index % len(self.cpus)]]
+        """The CPUs of a round's workers; the parent moves out of their way."""
+        os.sched_setaffinity(0, choices.parent_cpus(self.cpus, round_index, single=single))
+        return choices.worker_cpus(self.cpus, round_index, single=single)
+
+    @property
+    def threads(self) -> int:
+        """How many threads numeric libraries are told to use: as many as a worker has CPUs where it has all that it may have."""
+        return len(choices.worker_cpus(self.cpus, 0, single=False))
 
     def folders(self, name: str) -> Dict[str, str]:
         """Private folders of one process of a revision, with the revision's compiled kernels in them."""
@@ -95,12 +97,13 @@ class Session:
     def environment(self, name: str, folders: Dict[str, str], *, hashseed: int, pad: int) -> Dict[str, str]:
         """The environment variables of one process of a revision."""
         return private.environment(
-            folders, python=self.revisions[name].python, hashseed=hashseed, pad=pad, threads=len(self.cpus)
+            folders, python=self.revisions[name].python, hashseed=hashseed, pad=pad, threads=self.threads
         )
 
     def worker(self, name: str, *, hashseed: int = 0, pad: int = 0, cpus: Optional[List[int]] = None) -> "Worker":
         """Start a fresh process of a revision; it has imported nothing yet."""
-        return Worker(self, self.revisions[name], hashseed=hashseed, pad=pad, cpus=cpus or self.cpus)
+        wanted = cpus or choices.worker_cpus(self.cpus, 0, single=False)
+        return Worker(self, self.revisions[name], hashseed=hashseed, pad=pad, cpus=wanted)
 
     def result_path(self, label: str) -> str:
         """A new path for a stored result that no worker knows beforehand."""
@@ -136,7 +139,11 @@ class Worker:
         if keep_code_cache and os.path.isdir(os.path.join(self._folders["cache"], "code")):
             self._session.code_caches[self.name] = self._folders["cache"]
         else:
-            private.remove(self._folders["place"])
+            self._session.trash.throw(self._folders["place"])
+
+    def children(self) -> Set[int]:
+        """The processes below it."""
+        return self._process.family.members()
 
     def ask(self, do: str, *, seconds: Optional[float] = None, **message: Any) -> Dict[str, Any]:
         """Send a command and read its answer.

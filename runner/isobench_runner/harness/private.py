@@ -33,6 +33,9 @@ QUIET_POOLS = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "OPENBLAS_THR
 CODE_CACHES = ("TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR", "CUDA_CACHE_PATH")
 """Caches of compiled kernels: filled by a revision's pilot and copied for each of its workers, unlike every other cache."""
 MAX_CODE_CACHE_BYTES = 512 << 20
+MAX_TRASH_BYTES = 1 << 30
+MAX_PAD = 4096
+"""Bytes of environment that move the stack by up to a page."""
 
 
 def folders(root: str, tree: str, test: bytes) -> Dict[str, str]:
@@ -114,6 +117,33 @@ def _remove_tree(path: str) -> None:
         with contextlib.suppress(OSError):
             os.chmod(folder, 0o700)
     shutil.rmtree(path, ignore_errors=True)
+
+
+class Trash:
+    """Folders that are no longer needed: taken out of sight at once, which is cheap, and removed when nothing is being timed.
+
+    Where what lies there may fill the disk, it is removed at once.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._place = os.path.join(root, "trash")
+        os.mkdir(self._place, 0o700)
+        self._count = 0
+        self._free = self._free_bytes()
+
+    def _free_bytes(self) -> int:
+        found = os.statvfs(self._place)
+        return found.f_bavail * found.f_frsize
+
+    def throw(self, path: str) -> None:
+        """Take a folder away; empties itself where a GiB or half of what was free has been used since the start."""
+        self._count += 1
+        try:
+            os.rename(path, os.path.join(self._place, str(self._count)))
+        except OSError:
+            remove(path)
+        if self._free - self._free_bytes() > min(MAX_TRASH_BYTES, self._free // 2):
+            empty_folder(self._place)
 
 
 def remove(path: str) -> None:

@@ -4,7 +4,6 @@ The numbers here are witnesses: the clock that counts is the parent's. Nothing h
 """
 
 import collections.abc
-import cProfile
 import gc
 import io
 import os
@@ -71,6 +70,11 @@ def _from_torch(thing: Any) -> bool:
     if code is not None:
         return os.sep + "torch" + os.sep in code.co_filename
     return (getattr(thing, "__module__", "") or "").startswith("torch")
+
+
+def peak_kilobytes() -> int:
+    """The most memory that this process has held so far."""
+    return getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 class Counters:
@@ -207,6 +211,8 @@ def shares(call: Callable[[], Any], places: Places, *, hide: str) -> Tuple[Optio
         The share of its time spent in changed functions, what they call included (None where nothing was timed), and the ten
         functions with the most time of their own, as lines for people.
     """
+    import cProfile
+
     profile = cProfile.Profile()
     profile.runcall(call)
     entries = profile.getstats()

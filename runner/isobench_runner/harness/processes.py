@@ -15,7 +15,7 @@ import subprocess
 import time
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-from .reaping import descendants, die_with_parent
+from .reaping import Family, die_with_parent, last_pid
 
 MAX_REPLY_BYTES = 4 << 20
 TAIL_BYTES = 16384
@@ -149,6 +149,7 @@ class Process:
 
         inherited = (command_read, reply_write) if talks else ()
         numbers = [str(command_read), str(reply_write)] if talks else []
+        before = last_pid()
         try:
             self.started_ns = time.monotonic_ns()
             self._child = subprocess.Popen(
@@ -170,6 +171,7 @@ class Process:
             for fd in (command_read, reply_write, log_write):
                 os.close(fd)
         self.pid = self._child.pid
+        self.family = Family(self.pid, before)
         self._logs = logs
         self._tail = logs.add(self._log)
         self._buffer = b""
@@ -275,7 +277,7 @@ class Process:
         if not self._open:
             return
         self._open = False
-        for pid in [self.pid, *descendants(self.pid)]:
+        for pid in [self.pid, *self.family.members()]:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(OSError):

@@ -5,13 +5,16 @@ A round is kept or discarded whole, and only for a cause that the parent itself 
 
 import contextlib
 import math
+import os
+import re
 import time
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import ranks
-from .calibrate import Frozen
+from . import private, ranks, reaping
+from .choices import Frozen
+from .events import Fall
 from .parent import Session, Worker
 from .sampling import Seen, take_sample
 
@@ -21,6 +24,9 @@ STORED_ROUNDS = 4
 DRAIN_FLOOR_NS = 500_000
 DRAIN_CEILING_NS = 2_000_000
 DRAIN_SHARE = 0.01
+MEMORY_WORDS = re.compile(
+    r"out of memory|MemoryError|bad_alloc|CUDA_ERROR_OUT_OF_MEMORY|Cannot allocate memory|signal 9\b", re.I
+)
 
 
 @dataclass
@@ -37,6 +43,11 @@ class Measured:
     patched: List[str] = field(default_factory=list)
     lazy: List[str] = field(default_factory=list)
     gpu_seconds: float = 0.0
+
+    def forget(self) -> None:
+        """Drop what a round that was not finished left."""
+        for counted in (self.results, self.samples, self.mismatches, self.deferred):
+            counted.clear()
 
     def count(self, name: str, seen: Seen) -> None:
         """Take note of one sample."""
@@ -96,69 +107,133 @@ def waited_too_long(samples: Dict[str, List[Dict[str, Any]]]) -> Optional[str]:
     )
 
 
+@dataclass(frozen=True)
+class Draws:
+    """What a round draws from the plan's seed, the same for every revision in it."""
+
+    order: List[str]
+    hashseed: int
+    pad: int
+    seeds: List[int]
+    kept: int
+    turns: List[List[str]]
+
+    @classmethod
+    def of(cls, session: Session, index: int, k: int) -> "Draws":
+        """Draw the round's order, layout, inputs, the sample that is kept, and who goes first at every sample."""
+        draw = session.draw("round", index)
+        order = list(session.names)
+        draw.shuffle(order)
+        hashseed, pad = draw.randrange(1, 1 << 32), draw.randrange(private.MAX_PAD)
+        seeds = [draw.randrange(1 << 31) for _ in range(k + 1)]
+        kept = draw.randrange(k)
+        turns = []
+        for _ in range(k):
+            turn = list(order)
+            draw.shuffle(turn)
+            turns.append(turn)
+        return cls(order, hashseed, pad, seeds, kept, turns)
+
+
+@dataclass
+class Raw:
+    """What a round collects, by revision."""
+
+    samples: Dict[str, List[Dict[str, Any]]] = field(default_factory=dict)
+    cold: Dict[str, Any] = field(default_factory=dict)
+    startup: Dict[str, int] = field(default_factory=dict)
+    startup_cpu: Dict[str, int] = field(default_factory=dict)
+    spent: Dict[str, int] = field(default_factory=lambda: {"start": 0, "samples": 0, "end": 0})
+
+
 def run_round(session: Session, index: int, frozen: Frozen, measured: Measured) -> Dict[str, Any]:
-    """Run one round.
+    """Run one round: the revisions side by side, sample by sample, or one after the other where memory does not hold both.
 
     Returns:
-        The raw line: order, hashseed, pad, samples, cold, startup_ns, discarded.
+        The raw line: order, hashseed, pad, samples, cold, startup_ns, startup_cpu_ns, spent_ns, discarded.
 
     Raises:
         Fall: a worker that did not do its part.
     """
-    draw = session.draw("round", index)
-    order = list(session.names)
-    draw.shuffle(order)
-    hashseed, pad = draw.randrange(1, 1 << 32), draw.randrange(4096)
-    seeds = [draw.randrange(1 << 31) for _ in range(frozen.k + 1)]
-    kept_draw = draw.randrange(frozen.k)
+    drawn = Draws.of(session, index, frozen.k)
     cpus = session.place(index, single=frozen.single)
     before = Pressure.now()
-    samples: Dict[str, List[Dict[str, Any]]] = {name: [] for name in session.names}
-    cold: Dict[str, Any] = {}
-    startup: Dict[str, int] = {}
+    raw = Raw(samples={name: [] for name in session.names})
+    if frozen.together:
+        turns = drawn.turns
+        _company(session, index, drawn.order, turns, frozen=frozen, drawn=drawn, cpus=cpus, raw=raw, measured=measured)
+    else:
+        for name in drawn.order:
+            turns = [[name]] * frozen.k
+            _company(session, index, [name], turns, frozen=frozen, drawn=drawn, cpus=cpus, raw=raw, measured=measured)
+    reaping.kill_below(os.getpid())
+    for name in session.names:
+        first = raw.samples[name][0]
+        raw.cold.setdefault(name, {"wall_ns": first["wall_ns"], "cpu_ns": first["cpu_ns"]})
+    return {
+        "round": index,
+        "order": drawn.order,
+        "hashseed": drawn.hashseed,
+        "pad": drawn.pad,
+        "samples": raw.samples,
+        "cold": raw.cold,
+        "startup_ns": raw.startup,
+        "startup_cpu_ns": raw.startup_cpu,
+        "spent_ns": raw.spent,
+        "discarded": Pressure.now().cause_since(before) or waited_too_long(raw.samples),
+    }
+
+
+def _company(
+    session: Session,
+    index: int,
+    names: List[str],
+    turns: List[List[str]],
+    *,
+    frozen: Frozen,
+    drawn: Draws,
+    cpus: List[int],
+    raw: Raw,
+    measured: Measured,
+) -> None:
+    """Start these revisions' processes, let them take turns, and end them."""
     workers: Dict[str, Worker] = {}
+    marks = [time.monotonic_ns()]
     try:
-        for name in order:
-            workers[name] = session.worker(name, hashseed=hashseed, pad=pad, cpus=cpus)
-        for name in order:
-            startup[name] = _ready(workers[name], frozen, seeds[0], cold)
-        for number in range(frozen.k):
-            turn = list(order)
-            draw.shuffle(turn)
+        for name in names:
+            workers[name] = session.worker(name, hashseed=drawn.hashseed, pad=drawn.pad, cpus=cpus)
+        for name in names:
+            _ready(workers[name], frozen, drawn.seeds[0], raw)
+        marks.append(time.monotonic_ns())
+        for number, turn in enumerate(turns):
             for name in turn:
                 seen = take_sample(
-                    workers[name], seeds=[seeds[number + 1]], loops=frozen.loops, keep=number == kept_draw
+                    workers[name],
+                    seeds=[drawn.seeds[number + 1]],
+                    loops=frozen.loops,
+                    keep=number == drawn.kept,
                 )
-                samples[name].append(seen.raw)
+                raw.samples[name].append(seen.raw)
                 measured.count(name, seen)
-        for name in order:
+        marks.append(time.monotonic_ns())
+        for name in names:
             _finish(session, workers[name], index, frozen, measured)
     finally:
         for worker in workers.values():
             worker.end()
-    for name in session.names:
-        cold.setdefault(name, {"wall_ns": samples[name][0]["wall_ns"], "cpu_ns": samples[name][0]["cpu_ns"]})
-    cause = Pressure.now().cause_since(before) or waited_too_long(samples)
-    return {
-        "round": index,
-        "order": order,
-        "hashseed": hashseed,
-        "pad": pad,
-        "samples": samples,
-        "cold": cold,
-        "startup_ns": startup,
-        "discarded": cause,
-    }
+    marks.append(time.monotonic_ns())
+    for part, begin, end in zip(raw.spent, marks, marks[1:]):
+        raw.spent[part] += end - begin
 
 
-def _ready(worker: Worker, frozen: Frozen, seed: int, cold: Dict[str, Any]) -> int:
+def _ready(worker: Worker, frozen: Frozen, seed: int, raw: Raw) -> None:
     worker.load()
     worker.ask("setup", seed=seed, mode=frozen.mode)
-    startup = time.monotonic_ns() - worker.started_ns
+    raw.startup[worker.name] = time.monotonic_ns() - worker.started_ns
+    raw.startup_cpu[worker.name] = reaping.cpu_ns([worker.pid, *worker.children()])
     if frozen.warmups:
         calls = worker.call([seed + 1 + number for number in range(frozen.warmups)])
-        cold[worker.name] = {"wall_ns": calls.wall_ns[0], "cpu_ns": calls.cpu_ns[0]}
-    return startup
+        raw.cold[worker.name] = {"wall_ns": calls.wall_ns[0], "cpu_ns": calls.cpu_ns[0]}
 
 
 def _finish(session: Session, worker: Worker, index: int, frozen: Frozen, measured: Measured) -> None:
@@ -181,14 +256,43 @@ def log_ratios(rounds: Sequence[Dict[str, Any]], other: str) -> List[float]:
     return [math.log(_middle(one, "base") / _middle(one, other)) for one in rounds]
 
 
-def _middle(line: Dict[str, Any], name: str, clock: str = "wall_ns") -> float:
-    return max(1.0, float(median(sample[clock] for sample in line["samples"][name])))
+def _middle(line: Dict[str, Any], name: str) -> float:
+    return max(1.0, float(median(sample["wall_ns"] for sample in line["samples"][name])))
 
 
 def human_performance(rounds: Sequence[Dict[str, Any]], other: str) -> float:
     """mean(base) / mean(other) over all samples."""
     totals = [sum(sample["wall_ns"] for one in rounds for sample in one["samples"][name]) for name in ("base", other)]
     return float(totals[0] / max(1, totals[1]))
+
+
+def for_want_of_memory(fall: Fall) -> bool:
+    """Whether a revision may have fallen because another's process held memory beside it."""
+    return fall.kind in ("raised", "crashed", "exit") and MEMORY_WORDS.search(fall.words) is not None
+
+
+class OneRound:
+    """Runs rounds of the six functions; goes over to one process at a time where two do not fit beside each other."""
+
+    def __init__(self, session: Session, frozen: Frozen, measured: Measured) -> None:
+        self._session, self._measured = session, measured
+        self.frozen = frozen
+        self._ran = False
+
+    def __call__(self, index: int) -> Dict[str, Any]:
+        try:
+            line = run_round(self._session, index, self.frozen, self._measured)
+        except Fall as fall:
+            if self._ran or not self.frozen.together or not for_want_of_memory(fall):
+                raise
+            words = "{} ran out of memory beside the other; from here on each runs alone: {}"
+            self._session.check("memory", False, words.format(fall.revision, fall.words[-300:]))
+        else:
+            self._ran = True
+            return line
+        self.frozen = self.frozen.apart()
+        self._measured.forget()
+        return run_round(self._session, index, self.frozen, self._measured)
 
 
 def _fraction(plan: Dict[str, Any], name: str) -> float:
@@ -233,7 +337,7 @@ def run_rounds(session: Session, measured: Measured, one_round: Any) -> None:
     measured.stopped = "rounds"
 
 
-def raise_flags(session: Session, measured: Measured, loops: int) -> None:
+def raise_flags(session: Session, measured: Measured) -> None:
     """Turn what was counted over all samples into flags and checks."""
     wrong = [name for name, count in measured.mismatches.items() if count >= 3 and count > 0.2 * measured.samples[name]]
     if wrong or measured.impossible:
@@ -263,47 +367,3 @@ def raise_flags(session: Session, measured: Measured, loops: int) -> None:
     )
     if measured.lazy:
         session.flag("lazy_result")
-    kept = [one for one in measured.rounds if not one["discarded"]]
-    if len(kept) >= ranks.MIN_ROUNDS:
-        _memoised(session, kept, loops)
-        _heavy_tail(session, kept)
-
-
-def _memoised(session: Session, kept: List[Dict[str, Any]], loops: int) -> None:
-    """First calls gain less than half of what later ones gain: a cache of values, not an imported module, which costs both alike.
-
-    Wall and CPU time are both asked: the first sees devices, the second is steady where the machine is busy.
-    """
-    memoised, words = False, []
-    for clock in ("wall_ns", "cpu_ns"):
-        warm = [(_middle(one, "base", clock) - _middle(one, session.other, clock)) / loops for one in kept]
-        cold = [float(one["cold"]["base"][clock] - one["cold"][session.other][clock]) for one in kept]
-        call = median(_middle(one, "base", clock) for one in kept) / loops
-        interval = ranks.signed_rank_interval([c - 0.5 * w for c, w in zip(cold, warm)], ranks.ALPHA)
-        memoised = memoised or (median(warm) > 0.1 * call and interval is not None and interval[1] < 0)
-        words.append(
-            "{}: first calls gain {:.3g} ms, later ones {:.3g} ms".format(
-                clock[:-3], median(cold) / 1e6, median(warm) / 1e6
-            )
-        )
-    if memoised:
-        session.flag("memoised")
-    session.check("memoised", not memoised, "; ".join(words))
-
-
-def _heavy_tail(session: Session, kept: List[Dict[str, Any]]) -> None:
-    """The ratio of means lies outside of the interval of the medians' ratio: what differs may be the tail."""
-    interval = ranks.signed_rank_interval(log_ratios(kept, session.other), 0.01)
-    mean = math.log(human_performance(kept, session.other))
-    if interval is not None:
-        width = interval[1] - interval[0]
-        heavy = not interval[0] - width <= mean <= interval[1] + width
-        if heavy:
-            session.flag("heavy_tail")
-        session.check(
-            "heavy_tail",
-            not heavy,
-            "means give {:.4f}, medians {:.4f} to {:.4f}".format(
-                math.exp(mean), math.exp(interval[0]), math.exp(interval[1])
-            ),
-        )

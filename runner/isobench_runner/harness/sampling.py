@@ -41,10 +41,11 @@ def take_sample(worker: Worker, *, seeds: List[int], loops: int, keep: bool) -> 
     """
     worker.ask("prepare", seeds=seeds, loops=loops)
     before = reaping.run_delay_ns(worker.pid), reaping.run_delay_ns(os.getpid())
+    children_before = reaping.cpu_ns(worker.children())
     passed, answer = worker.go()
     waited = max(0, reaping.run_delay_ns(worker.pid) - before[0])
     parent_waited = max(0, reaping.run_delay_ns(os.getpid()) - before[1])
-    children = reaping.descendants(worker.pid)
+    children = worker.children()
     children_cpu = reaping.cpu_ns(children)
     after = worker.ask("after", keep=keep)
     children_later = max(0, reaping.cpu_ns(children) - children_cpu)
@@ -54,6 +55,7 @@ def take_sample(worker: Worker, *, seeds: List[int], loops: int, keep: bool) -> 
     believed = plausible(passed, claimed, waited + parent_waited)
     raw: Dict[str, Any] = {name: _whole(numbers.get(name)) for name in COUNTERS}
     raw["drain_ns"] += children_later
+    raw["cpu_ns"] += max(0, children_cpu - children_before)
     gpu_ms = numbers.get("gpu_ms")
     raw.update(
         wall_ns=claimed if believed else passed,

@@ -7,19 +7,20 @@ saved before, and the parent reads its own clock around every call. Standard lib
 import importlib.util
 import json
 import os
-import runpy
 import sys
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from . import calls, failures, gpu, mutation, probes
+from . import calls, digests, failures, gpu, mutation, probes
 
 _read, _write, _exit, _getpid, _dumps, _loads = os.read, os.write, os._exit, os.getpid, json.dumps, json.loads
 _sleep = time.sleep
 MODULE_NAME = "test_generated"
 IDLE_SECONDS = 0.005
+RING = 8
 MAX_RING = 512
 RING_SECONDS = 0.25
+RING_KILOBYTES = 256 << 10
 NO_COUNT = -1
 
 
@@ -106,6 +107,8 @@ class Worker:
 
     def do_script(self, *, test: str, paths: List[str], package: Optional[str], roots: List[str]) -> Dict[str, Any]:
         """Run a whole script as `__main__`."""
+        import runpy
+
         self._prepare_import(test, paths, package, roots)
         try:
             runpy.run_path(test, run_name="__main__")
@@ -129,6 +132,17 @@ class Worker:
             any(one.startswith(os.path.realpath(root) + os.sep) for root in self._roots) for one in real
         )
         return {"imported": True, "file": real[0] if real else None, "inside": inside}
+
+    def do_copy(self) -> Dict[str, Any]:
+        """What copying the inputs costs; None where they cannot be copied."""
+        begin = probes.perf_counter_ns()
+        copied = self._six().can_copy()
+        return {"copy_ns": probes.perf_counter_ns() - begin if copied else None}
+
+    def do_digests(self, *, seeds: List[int]) -> Dict[str, Any]:
+        """Digests of the inputs that these seeds give; None for those that have none."""
+        contract = self._six()
+        return {"digests": [digests.digest(contract.fresh(seed)) for seed in seeds]}
 
     def do_setup(self, *, seed: int, mode: Optional[str]) -> Dict[str, Any]:
         """Run setup once; settles (mode None) or obeys where inputs come from."""
@@ -169,8 +183,9 @@ class Worker:
         contract = self._six()
         begin = probes.perf_counter_ns()
         self._inputs = []
+        held = probes.peak_kilobytes()
         for index in range(min(loops, MAX_RING)):
-            if index >= 8 and probes.perf_counter_ns() - begin > RING_SECONDS * 1e9:
+            if index >= RING and self._enough(begin, held):
                 break
             self._inputs.append(contract.fresh(seeds[index % len(seeds)] + index))
         self._loops = loops
@@ -180,6 +195,11 @@ class Worker:
         self._devices.look()
         self._devices.synchronize()
         return {"prepare_ns": probes.perf_counter_ns() - begin}
+
+    @staticmethod
+    def _enough(begin: int, held: int) -> bool:
+        late = probes.perf_counter_ns() - begin > RING_SECONDS * 1e9
+        return late or probes.peak_kilobytes() - held > RING_KILOBYTES
 
     def _go(self) -> None:
         function, inputs, loops, devices = self._six().function(), self._inputs, self._loops, self._devices

@@ -36,6 +36,7 @@ FLAGS = (
     "partly_skipped",
     "floor_elsewhere",
     "libraries_differ",
+    "inputs_differ",
     "target_mocked",
     "cpu_path_taken",
 )

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from isobench_runner.harness import (
     calibrate,
     calls,
+    choices,
+    digests,
     failures,
     gpu,
     mutation,
@@ -25,7 +27,7 @@ from isobench_runner.harness import (
     sampling,
     scripts,
 )
-from isobench_runner.harness.events import Calls
+from isobench_runner.harness.events import Calls, Fall
 
 HARNESS = Path(calibrate.__file__).parent
 
@@ -44,24 +46,148 @@ def test_the_harness_parses_as_python_3_8(path: Path) -> None:
 )
 def test_warm_ups_end_where_two_successive_calls_agree(walls: list[int], warmups: int) -> None:
     waiting = Calls(walls, [1] * len(walls), [], None, gpu=False)
-    assert calibrate.warmups_needed(waiting) == warmups
-    assert calibrate.warmups_needed(replace(waiting, cpu_ns=walls)) == warmups
+    assert choices.warmups_needed(waiting) == warmups
+    assert choices.warmups_needed(replace(waiting, cpu_ns=walls)) == warmups
 
 
 def test_warm_ups_do_not_wait_for_a_busy_machine_to_agree_with_itself() -> None:
     calls = Calls([900, 400, 700, 300, 600], [500, 300, 301, 299, 300], [], None, gpu=False)
-    assert calibrate.warmups_needed(calls) == 2
-    assert calibrate.warmups_needed(replace(calls, gpu=True)) == 5
+    assert choices.warmups_needed(calls) == 2
+    assert choices.warmups_needed(replace(calls, gpu=True)) == 5
 
 
 @pytest.mark.parametrize(("round_ns", "call_ns", "k"), [(1e9, 40e6, 5), (1e9, 1e3, 10), (1e9, 30e9, 1), (0, 1, 1)])
 def test_samples_per_round_follow_the_costs(round_ns: float, call_ns: float, k: int) -> None:
-    assert calibrate.samples_per_round(round_ns, call_ns) == k
+    assert choices.samples_per_round(round_ns, call_ns) == k
 
 
 def test_only_calls_below_a_millisecond_are_looped_and_doubled_until_long_enough() -> None:
-    assert calibrate.loops_needed(1_000_000, lambda loops: loops) == 1
-    assert calibrate.loops_needed(10_000, lambda loops: loops * 2_000) == 8192
+    assert choices.loops_needed(1_000_000, lambda loops: loops) == 1
+    assert choices.loops_needed(10_000, lambda loops: loops * 2_000) == 8192
+
+
+@pytest.mark.parametrize(
+    ("loops", "base_ns", "other_ns", "budget", "more"),
+    [
+        (1, 50e6, 5e6, 300, 1),  # ten times as fast: as it was
+        (1, 50e6, 0.5e6, 300, 2),
+        (1, 50e6, 0.01e6, 300, 128),
+        (1, 50e6, 1, 300, 128),  # as far as the budget holds 32 of base's samples
+        (1, 5e9, 0.1e6, 300, 1),
+        (16, 0.9e6, 0.01e6, 10, 128),
+    ],
+)
+def test_a_head_that_is_gone_in_less_than_a_millisecond_gets_more_calls_while_base_can_afford_them(
+    loops: int, base_ns: float, other_ns: float, budget: float, more: int
+) -> None:
+    assert choices.loops_for_both(loops, base_ns=base_ns, other_ns=other_ns, budget_seconds=budget) == more
+
+
+@pytest.mark.parametrize(
+    ("seeded", "setup_ms", "copy_ms", "sample_ms", "looped", "mode"),
+    [
+        (True, 100, None, 10, False, "seed"),
+        (True, 300, 5, 10, False, "copy"),
+        (True, 300, 250, 10, False, "once"),
+        (True, 300, None, 10, False, "once"),
+        (True, 20, 5, 10, True, "seed"),
+        (True, 30, 5, 10, True, "copy"),
+        (False, 1, 1, 10, False, "copy"),
+        (False, 1, None, 10, False, "setup"),
+        (False, 300, None, 10, False, "once"),
+    ],
+)
+def test_inputs_are_made_anew_copied_or_used_once_by_what_they_cost(
+    seeded: bool, setup_ms: int, copy_ms: int | None, sample_ms: int, looped: bool, mode: str
+) -> None:
+    copy_ns = None if copy_ms is None else copy_ms * 1_000_000
+    found = choices.inputs_mode(
+        seeded=seeded, setup_ns=setup_ms * 1_000_000, copy_ns=copy_ns, sample_ns=sample_ms * 1_000_000, looped=looped
+    )
+    assert found == mode
+
+
+@pytest.mark.parametrize(
+    ("count", "single", "workers", "parents"),
+    [
+        (1, True, [{0}, {0}], [{0}, {0}]),
+        (1, False, [{0}, {0}], [{0}, {0}]),
+        (2, True, [{0}, {1}], [{1}, {0}]),
+        (2, False, [{0, 1}, {0, 1}], [{0, 1}, {0, 1}]),
+        (4, True, [{0}, {1}, {2}, {3}], [{1}, {2}, {3}, {0}]),
+        (4, False, [{0, 2, 3}, {0, 1, 3}], [{1}, {2}]),
+    ],
+)
+def test_workers_share_cpus_that_are_not_the_parents_and_change_them_every_round(
+    count: int, single: bool, workers: list[set[int]], parents: list[set[int]]
+) -> None:
+    cpus = list(range(count))
+    for index, (wanted, own) in enumerate(zip(workers, parents, strict=True)):
+        assert set(choices.worker_cpus(cpus, index, single=single)) == wanted
+        assert set(choices.parent_cpus(cpus, index, single=single)) == own
+
+
+@pytest.mark.parametrize(("cpu", "wall", "single"), [([100], [100], True), ([105], [100], True), ([106], [100], False)])
+def test_more_cpu_time_than_wall_time_is_more_than_one_thread(cpu: list[int], wall: list[int], single: bool) -> None:
+    assert choices.single_threaded(cpu, wall) is single
+
+
+@pytest.mark.parametrize(
+    ("peaks", "limit", "fit"), [([40, 40], 100, True), ([50, 50], 100, False), ([50, 50], None, True)]
+)
+def test_processes_live_side_by_side_where_memory_holds_them(peaks: list[int], limit: int | None, fit: bool) -> None:
+    assert choices.fit_together(peaks, limit) is fit
+
+
+def test_samples_per_round_follow_the_measured_variances() -> None:
+    steady, restless = [100, 100, 101], [100, 140, 70]
+    moved = [[one * 2 for one in steady], [one * 3 for one in steady]]
+    assert choices.variance_ratio([[restless, restless], [restless, restless]]) > 2
+    assert choices.variance_ratio([[steady, moved[0]], [moved[1], steady]]) < 0.5
+    assert choices.variance_ratio([[steady, moved[0]], [steady, moved[0]]]) > 1
+    assert choices.variance_ratio([[[5], [5]], [[5], [5]]]) == 1
+    assert choices.variance_ratio([]) == 1
+    assert choices.samples_per_round(1e9, 40e6, 4.0) == 10
+    assert choices.samples_per_round(1e9, 40e6, 0.25) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ([1, "a", {"k": (2.5, None)}], [1, "a", {"k": (2.5, None)}], True),
+        ([1, 2], [2, 1], False),
+        ({3, 1, 2}, {2, 3, 1}, True),
+        ([1], [True], False),
+        ([1], (1,), False),
+        (["a", "bc"], ["ab", "c"], False),
+        (range(3), range(4), False),
+    ],
+)
+def test_equal_inputs_have_equal_digests(one: Any, other: Any, same: bool) -> None:
+    assert digests.digest(one) is not None
+    assert (digests.digest(one) == digests.digest(other)) is same
+
+
+def test_what_cannot_be_compared_has_no_digest() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    assert digests.digest(endless) is None
+    assert digests.digest([object()]) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "wanting"),
+    [
+        ("raised", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate", True),
+        ("raised", "MemoryError: ", True),
+        ("crashed", "the process was killed by signal 9 in experiment", True),
+        ("crashed", "the process was killed by signal 11 in experiment", False),
+        ("late", "no answer; it printed: MemoryError", False),
+        ("raised", "ValueError: no", False),
+    ],
+)
+def test_a_fall_for_want_of_memory_is_told_by_its_words(kind: str, words: str, wanting: bool) -> None:
+    assert rounds.for_want_of_memory(Fall(kind, "head", words)) is wanting
 
 
 @pytest.mark.parametrize(
@@ -69,7 +195,7 @@ def test_only_calls_below_a_millisecond_are_looped_and_doubled_until_long_enough
     [([420, 20, 20], True), ([420, 300, 20], False), ([40, 20, 20], False), ([420], False)],
 )
 def test_a_collapse_is_state_and_a_slow_first_call_is_not(walls: list[int], state: bool) -> None:
-    assert calibrate.collapses([wall * 1_000_000 for wall in walls]) is state
+    assert choices.collapses([wall * 1_000_000 for wall in walls]) is state
 
 
 @pytest.mark.parametrize(
