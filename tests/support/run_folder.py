@@ -221,15 +221,16 @@ class _Commit:
         summary = summarise(rounds, loops=1, rule=Rule(delta=0.02))
         assert summary is not None
         judgement = summary.judgement
+        self.flags = sorted({*self.case.flags, *(name for name, raised in summary.flags.items() if raised)})
         fingerprint = {
             "cpu": {"model": "AMD EPYC 9474F 48-Core Processor", "count": 2, "governor": "performance"}, "machine": "x86_64", "kernel": "6.1.0-28-amd64", "affinity": [0, 1],
             "pythons": {"base": {"python": "3.11.7", "implementation": "cpython"}, other: {"python": "3.11.7", "implementation": "cpython"}}, "libraries_differ": [], "gpu": {"name": self.case.gpu, "driver": "570.86"} if self.case.gpu else None, "isolation": self.case.isolation,
         }  # fmt: skip
         digest = self.store.put_json({
-            "v": 1, "role": other, "revisions": [], "verdict": judgement.verdict, "flags": list(self.case.flags),
+            "v": 1, "role": other, "revisions": [{"name": "base", "sha": self.base}, {"name": other, "sha": self.head}], "verdict": judgement.verdict, "flags": self.flags,
             "statistics": {
-                "speedup": judgement.speedup, "ci95": list(judgement.interval) if judgement.interval else None, "ci_level": judgement.level,
-                "human_performance": summary.human_performance, "rounds": judgement.rounds, "half_width_percent": summary.half_width_percent,
+                "speedup": judgement.speedup, "ci95": list(judgement.interval) if judgement.interval else None, "human_performance": summary.human_performance, "ci_level": judgement.level, "rounds": judgement.rounds, "discarded": summary.discarded, "half_width_percent": summary.half_width_percent, "headline": summary.headline, "lower_bound": summary.lower_bound,
+                "warm_speedup": summary.warm.speedup, "warm_ci95": summary.warm.interval and list(summary.warm.interval), "distinct_inputs": True, "floor_percent": 0.0,
                 "cold_speedup": summary.cold.speedup if summary.cold else None, "cold_ci95": summary.cold and summary.cold.interval and list(summary.cold.interval),
                 "cpu_speedup": summary.cpu.speedup if summary.cpu else None, "cpu_ci95": summary.cpu and summary.cpu.interval and list(summary.cpu.interval), "rounds_needed": judgement.rounds_needed,
                 "minimum_effect_percent": "2", "delta_percent": summary.rule.delta * 100,
@@ -244,7 +245,7 @@ class _Commit:
             "verdict": judgement.verdict, "speedup": _decimal(judgement.speedup),
             "ci95": [_decimal(end) for end in judgement.interval] if judgement.interval else None,
             "humanPerformance": _decimal(summary.human_performance), "noiseFloorPercent": "0.9", "equivalent": True,
-            "coldSpeedup": _decimal(summary.cold and summary.cold.speedup), "cpuSpeedup": _decimal(summary.cpu and summary.cpu.speedup), "changedShare": "0.71", "flags": list(self.case.flags),
+            "coldSpeedup": _decimal(summary.cold and summary.cold.speedup), "cpuSpeedup": _decimal(summary.cpu and summary.cpu.speedup), "changedShare": "0.71", "flags": self.flags,
         }  # fmt: skip
         return digest, data, summary
 

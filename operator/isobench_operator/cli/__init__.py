@@ -20,6 +20,10 @@ _COMMANDS = {
     "validate": ("validate", "Check manifests and say everything that is wrong with them."),
     "new": ("new", "Print a manifest to start from."),
     "report": ("report", "Write report.html for a folder that `run` made."),
+    "recompute": (
+        "recompute",
+        "Compute verdicts anew from the raw samples of a folder, by the written rule or your own.",
+    ),
     "explain": ("explain", "Say what a reason or the test contract means, and what to do."),
     "generate": ("generate", "Write performance tests for a folder of commit extractions."),
     "import": ("import_", "Turn an experiments.yaml or a folder of extractions into manifests."),

@@ -320,6 +320,7 @@ def run_rounds(session: Session, measured: Measured, one_round: Any) -> None:
         line = one_round(index)
         slowest = max(0.7 * slowest, time.monotonic() - started)
         discarded = sum(1 for one in measured.rounds if one["discarded"])
+        line["cause"] = line["discarded"]
         if line["discarded"] and discarded + 1 > MAX_DISCARDED * (index + 1):
             line["discarded"] = None
         measured.rounds.append(line)

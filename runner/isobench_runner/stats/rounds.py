@@ -71,11 +71,13 @@ class Round:
 
     Attributes:
         discarded: the cause that the parent saw, or None: kept.
+        cause: the same for rounds that were kept because too many would have had to go.
     """
 
     base: Side
     other: Side
     discarded: str | None
+    cause: str | None = None
 
 
 def _invalid(where: str, value: Any, wanted: str) -> StageError:
@@ -153,6 +155,9 @@ def parse_rounds(content: bytes, *, base: str, other: str) -> tuple[tuple[Round,
         discarded = body.get("discarded")
         if discarded is not None and not isinstance(discarded, str):
             raise _invalid(f"{where}.discarded", discarded, "a cause or null")
-        rounds.append(Round(_side(body, base, where), _side(body, other, where), discarded))
+        cause = body.get("cause")
+        if cause is not None and not isinstance(cause, str):
+            raise _invalid(f"{where}.cause", cause, "a cause or null")
+        rounds.append(Round(_side(body, base, where), _side(body, other, where), discarded, cause))
         raw.append(body)
     return tuple(rounds), raw

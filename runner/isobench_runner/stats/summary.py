@@ -56,6 +56,7 @@ class Summary:
         warm, cold, cpu: ratios of later calls, of first calls of fresh processes, and of CPU time; None where a round has none.
         shifts: where a gain went or came from.
         discarded: rounds left out, each for a cause that the parent saw.
+        disturbed: kept rounds in which the parent saw the machine taken away from the samples.
         clock_mismatch: whether the worker's clock had to be overruled.
         drift: by what fraction base's own time changed from the first third of the rounds to the last.
         differs: whether the interval at 99 % excludes 1, whatever level the verdict was reached at.
@@ -72,6 +73,7 @@ class Summary:
     cpu: Estimate | None
     shifts: Shifts
     discarded: int
+    disturbed: int
     clock_mismatch: bool
     drift: float | None
     differs: bool
@@ -187,6 +189,7 @@ def summarise(rounds: tuple[Round, ...], *, loops: int, rule: Rule, distinct_inp
         cpu=_estimate(cpu, judgement.level),
         shifts=shifts,
         discarded=len(rounds) - len(kept),
+        disturbed=sum(item.cause is not None for item in kept),
         clock_mismatch=any(not s.agrees for item in kept for side in (item.base, item.other) for s in side.samples),
         drift=base_drift(kept),
         differs=same is not None and not same[0] <= 0 <= same[1],

@@ -53,6 +53,11 @@ def describe(summary: Summary, *, role: str, other: str, flags: list[str], isola
     sentences = [_headline(summary, role=role, other=other), *_missing(summary)]
     if role != "base":
         sentences += [*_start(summary, other), *_cores(summary, other), *_bound(summary, other)]
+    if summary.disturbed:
+        whole = summary.discarded + summary.judgement.rounds
+        sentences.append(
+            f"Others took the CPUs away in {summary.discarded + summary.disturbed} of {whole} rounds, more than may be left out; {summary.disturbed} of them count, and the interval is wider for it."
+        )
     if summary.drift is not None and abs(summary.drift) > DRIFT:
         sentences.append(
             f"base's own time changed by {summary.drift * 100:+.0f} % between the first and the last third of the rounds; each round compares both sides within it, so the ratio holds."

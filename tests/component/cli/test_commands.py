@@ -21,7 +21,8 @@ def invoke(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
 
 
 @pytest.mark.parametrize(
-    "name", ["run", "validate", "new", "report", "explain", "generate", "import", "bundle", "env", "completion"]
+    "name",
+    ["run", "validate", "new", "report", "explain", "generate", "import", "bundle", "env", "completion", "recompute"],
 )
 def test_every_command_teaches_itself(name: str) -> None:
     result = invoke(name, "--help")

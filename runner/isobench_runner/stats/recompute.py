@@ -1,0 +1,149 @@
+"""A result's verdict anew from its own raw samples: by the rule that it was reached by, or by a reader's. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from isobench_runner.contract import Reason, StageError
+
+from .rounds import parse_rounds
+from .summary import Estimate, Rule, Summary, summarise
+
+TOLERANCE = 1e-9
+"""Relative: another mathematics library may round the last digits otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A number that the samples do not give."""
+
+    field: str
+    stored: Any
+    recomputed: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recomputed:
+    """What the raw samples of one result say.
+
+    Attributes:
+        summary: by the rule that the result was reached by.
+        differences: between that and what the result says of itself.
+        by_rule: by the reader's rule, where one was given.
+    """
+
+    summary: Summary
+    differences: tuple[Difference, ...]
+    by_rule: Summary | None
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise StageError(Reason.RESULT_INVALID, f"{name} is not an object")
+    return value
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise StageError(Reason.RESULT_INVALID, f"{name}: {value!r} is no number") from error
+    if not math.isfinite(number) or number < 0:
+        raise StageError(Reason.RESULT_INVALID, f"{name}: {value!r} is no finite number from 0 on")
+    return number
+
+
+def stored_rule(result: Mapping[str, Any]) -> Rule:
+    """The rule that a result was reached by.
+
+    Raises:
+        StageError: ResultInvalid.
+    """
+    statistics = _object(result.get("statistics"), "statistics")
+    return Rule(
+        delta=_number(statistics.get("minimum_effect_percent"), "statistics.minimum_effect_percent") / 100,
+        floor=_number(statistics.get("floor_percent", 0), "statistics.floor_percent") / 100,
+    )
+
+
+def recompute(result: Mapping[str, Any], *, rule: Rule | None = None) -> Recomputed:
+    """Compute everything anew.
+
+    Args:
+        result: the result artifact of a measuring Job.
+        rule: a reader's own, beside the one that the result was reached by.
+
+    Raises:
+        StageError: ResultInvalid, where it has no samples that can be read.
+    """
+    names = [str(_object(item, "revisions").get("name")) for item in result.get("revisions") or []]
+    if len(names) != 2 or not isinstance(result.get("rounds"), list):
+        raise StageError(Reason.RESULT_INVALID, "the result has no raw rounds of two revisions")
+    content = "\n".join(json.dumps(line) for line in result["rounds"]).encode()
+    rounds, _ = parse_rounds(content, base=names[0], other=names[1])
+    statistics = _object(result.get("statistics"), "statistics")
+    loops = _object(result.get("plan"), "plan").get("loops", 1)
+    if not isinstance(loops, int) or isinstance(loops, bool) or loops < 1:
+        raise StageError(Reason.RESULT_INVALID, f"plan.loops {loops!r} is not a count")
+
+    def by(wanted: Rule) -> Summary:
+        distinct = statistics.get("distinct_inputs") is True
+        found = summarise(rounds, loops=loops, rule=wanted, distinct_inputs=distinct)
+        if found is None:
+            raise StageError(Reason.RESULT_INVALID, "not one round was kept")
+        return found
+
+    summary = by(stored_rule(result))
+    return Recomputed(
+        summary=summary,
+        differences=tuple(_differences(result, statistics, summary)),
+        by_rule=by(rule) if rule is not None else None,
+    )
+
+
+def _interval(estimate: Estimate | None) -> list[float] | None:
+    return list(estimate.interval) if estimate and estimate.interval else None
+
+
+def _differences(result: Mapping[str, Any], statistics: Mapping[str, Any], summary: Summary) -> list[Difference]:
+    judgement = summary.judgement
+    anew: dict[str, Any] = {
+        "verdict": judgement.verdict,
+        "speedup": judgement.speedup,
+        "ci95": list(judgement.interval) if judgement.interval else None,
+        "ci_level": judgement.level,
+        "human_performance": summary.human_performance,
+        "rounds": judgement.rounds,
+        "discarded": summary.discarded,
+        "headline": summary.headline,
+        "warm_speedup": summary.warm.speedup,
+        "cold_speedup": summary.cold.speedup if summary.cold else None,
+        "cold_ci95": _interval(summary.cold),
+        "cpu_speedup": summary.cpu.speedup if summary.cpu else None,
+        "cpu_ci95": _interval(summary.cpu),
+    }
+    stored = {**statistics, "verdict": result.get("verdict")}
+    found = [
+        Difference(field=name, stored=stored.get(name), recomputed=value)
+        for name, value in anew.items()
+        if not _same(stored.get(name), value)
+    ]
+    flags = set(result.get("flags") or [])
+    found += [
+        Difference(field=f"flags: {name}", stored="not raised", recomputed="raised")
+        for name, raised in summary.flags.items()
+        if raised and name not in flags
+    ]
+    return found
+
+
+def _same(stored: Any, anew: Any) -> bool:
+    if isinstance(stored, list) and isinstance(anew, list):
+        return len(stored) == len(anew) and all(_same(*pair) for pair in zip(stored, anew, strict=True))
+    if isinstance(anew, float) and isinstance(stored, int | float):
+        return math.isclose(stored, anew, rel_tol=TOLERANCE)
+    return bool(stored == anew)
