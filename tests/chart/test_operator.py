@@ -18,7 +18,7 @@ READ = {
     ("isobench.dev", "datasets/status"): {"patch"},
     ("batch", "jobs"): {"get", "list", "watch"},
     ("", "pods"): {"get", "list", "watch"},
-    ("", "events"): {"list", "create", "patch"},
+    ("", "events"): {"list", "create"},
 }
 WRITE = {
     ("batch", "jobs"): {"create", "delete", "patch"},

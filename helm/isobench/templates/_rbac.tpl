@@ -12,10 +12,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
-# Read for what stops a pod from starting (quota, admission, sandbox), written where a human must act and at the end.
+# Read for what stops a pod from starting (quota, admission, sandbox), written once where a human must act and at the end.
 - apiGroups: [""]
   resources: [events]
-  verbs: [list, create, patch]
+  verbs: [list, create]
 {{- end }}
 
 {{- define "isobench.writeRules" -}}
