@@ -4,8 +4,10 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 OUT ?= demo-out
 PYTEST ?=
+BUILDER ?= docker
+BASE ?= docker.io/library/python:3.11-slim-bookworm
 
-.PHONY: help demo test lint bench crds reference chart experiments setup clean
+.PHONY: help demo test lint bench crds reference chart images experiments setup clean
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -43,6 +45,12 @@ bench: .venv/.synced  ## Print every figure beside its bound
 crds: .venv/.synced  ## Regenerate crds/ and the chart's copy
 	$(RUN) python -m isobench_operator.api.crds crds/
 	cp crds/*.yaml helm/isobench/files/crds/
+
+images:  ## Build the images with docker, podman or buildah (BUILDER=, BASE=) and print their sizes
+	@for name in operator runner; do \
+	  $(BUILDER) build --build-arg BASE=$(BASE) --build-arg REVISION=$$(git rev-parse HEAD) -f images/$$name/Dockerfile -t isobench/$$name:0.1.0 . || exit 1; \
+	done
+	@$(BUILDER) images --filter reference='isobench/*'
 
 chart: .venv/.synced  ## Regenerate the README of the chart from its values
 	$(RUN) python helm/readme.py

@@ -6,9 +6,10 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from isobench_operator.core.settings import RELEASE, PodSettings
-from support.helm import CHART, NAMESPACE, ROOT, config, pick, render
+from support.helm import CHART, KUBERNETES, NAMESPACE, ROOT, config, helm, pick, render
 
 Json = dict[str, Any]
 READ = {
@@ -259,3 +260,86 @@ def test_priority_classes_are_made_and_used() -> None:
     assert pod["priorityClassName"] == "isobench-operator"
     assert config(objects)["priorityClassName"] == "isobench-jobs"
     assert config(render())["priorityClassName"] is None
+
+
+def test_monitors_find_what_they_scrape() -> None:
+    objects = render(
+        {"metrics": {"serviceMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}}}}
+    )
+    monitor, service = (
+        pick(objects, "ServiceMonitor", "isobench-operator"),
+        pick(objects, "Service", "isobench-operator"),
+    )
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    endpoint = monitor["spec"]["endpoints"][0]
+    assert endpoint == {"port": "metrics", "interval": "15s", "honorLabels": True}
+    pod = pick(objects, "Deployment", "isobench-operator")["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    named = {port["name"]: port["containerPort"] for port in pod["spec"]["containers"][0]["ports"]}
+    assert named == {"metrics": 9090, "health": 8080}
+    assert {port["targetPort"] for port in service["spec"]["ports"]} == set(named)
+    objects = render({"metrics": {"port": 9191, "podMonitor": {"enabled": True}}})
+    monitor = pick(objects, "PodMonitor", "isobench-operator")
+    pod = pick(objects, "Deployment", "isobench-operator")["spec"]["template"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert {port["name"]: port["containerPort"] for port in pod["spec"]["containers"][0]["ports"]}["metrics"] == 9191
+
+
+def test_a_budget_is_made_only_on_demand() -> None:
+    assert not [one for one in render() if one["kind"] == "PodDisruptionBudget"]
+    budget = pick(
+        render({"operator": {"podDisruptionBudget": {"enabled": True}}}), "PodDisruptionBudget", "isobench-operator"
+    )
+    assert budget["spec"]["maxUnavailable"] == 0
+
+
+def test_definitions_are_those_of_the_models_and_kept() -> None:
+    own = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "crds").glob("*.yaml")}
+    copies = {path.name: path.read_text(encoding="utf-8") for path in (CHART / "files" / "crds").glob("*.yaml")}
+    assert copies == own, "run `make crds`"
+    given = {one["metadata"]["name"]: one for one in render() if one["kind"] == "CustomResourceDefinition"}
+    for text in own.values():
+        wanted = yaml.safe_load(text)
+        rendered = given.pop(wanted["metadata"]["name"])
+        assert rendered["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+        assert rendered["spec"] == wanted["spec"]
+    assert not given
+    dropped = [one for one in render({"crds": {"keep": False}}) if one["kind"] == "CustomResourceDefinition"]
+    assert dropped
+    assert all("annotations" not in one["metadata"] for one in dropped)
+    assert not [one for one in render({"crds": {"enabled": False}}) if one["kind"] == "CustomResourceDefinition"]
+
+
+def test_what_holds_data_is_kept() -> None:
+    objects = render({"workNamespaces": ["a", "b"], "createWorkNamespaces": True})
+    kept = {
+        (one["kind"], one["metadata"]["name"])
+        for one in objects
+        if one["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == "keep"
+    }
+    assert kept == {
+        ("CustomResourceDefinition", "commits.isobench.dev"), ("CustomResourceDefinition", "datasets.isobench.dev"),
+        ("PersistentVolumeClaim", "isobench-store"), ("Secret", "isobench-nonce"), ("Namespace", "a"), ("Namespace", "b"),
+    }  # fmt: skip
+
+
+def test_namespaces_that_the_chart_makes_enforce_restricted() -> None:
+    objects = render({"workNamespaces": ["isobench", "a"], "createWorkNamespaces": True})
+    made = [one for one in objects if one["kind"] == "Namespace"]
+    assert [one["metadata"]["name"] for one in made] == ["a"]
+    assert made[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_the_store_is_a_claim_in_every_work_namespace_or_an_url() -> None:
+    claims = [one for one in render({"workNamespaces": ["a", "b"]}) if one["kind"] == "PersistentVolumeClaim"]
+    assert [one["metadata"]["namespace"] for one in claims] == ["a", "b"]
+    for values in ({"artifacts": {"url": "s3://b"}}, {"artifacts": {"existingClaim": "mine"}}):
+        assert not [one for one in render(values) if one["kind"] == "PersistentVolumeClaim"]
+    assert config(render({"artifacts": {"existingClaim": "mine"}}))["artifacts"]["claim"] == "mine"
+
+
+def test_lint_finds_nothing() -> None:
+    done = helm("lint", "--strict", "--kube-version", KUBERNETES, str(CHART))
+    assert done.returncode == 0, done.stdout
+    assert "WARNING" not in done.stdout
