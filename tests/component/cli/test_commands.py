@@ -22,7 +22,20 @@ def invoke(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
 
 @pytest.mark.parametrize(
     "name",
-    ["run", "validate", "new", "report", "explain", "generate", "import", "bundle", "env", "completion", "recompute"],
+    [
+        "run",
+        "validate",
+        "new",
+        "report",
+        "explain",
+        "generate",
+        "import",
+        "bundle",
+        "env",
+        "completion",
+        "recompute",
+        "selftest",
+    ],
 )
 def test_every_command_teaches_itself(name: str) -> None:
     result = invoke(name, "--help")

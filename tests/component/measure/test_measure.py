@@ -75,6 +75,7 @@ def test_raw_rounds_have_the_fields_that_the_report_recomputes_from(tmp_path: Pa
         "startup_cpu_ns",
         "spent_ns",
         "discarded",
+        "cause",
     }
     assert sorted(line["order"]) == ["base", "main"]
     sample = line["samples"]["main"][0]

@@ -174,3 +174,14 @@ def test_whatever_the_samples_every_number_is_finite_and_inside_its_interval(
         assert (estimate.interval is None) == (rounds < 6)
         assert estimate.interval is None or estimate.interval[0] <= estimate.speedup <= estimate.interval[1]
     assert said(found)
+
+
+def test_disturbed_rounds_that_had_to_be_kept_are_told() -> None:
+    raw = rounds_of({"warm": 50}, {"warm": 25})
+    for line in raw[:4]:
+        line["discarded"] = line["cause"] = "samples waited"
+    for line in raw[4:7]:
+        line["cause"] = "samples waited"
+    found = summary_of(raw)
+    assert (found.discarded, found.disturbed, found.judgement.rounds) == (4, 3, 12)
+    assert "in 7 of 16 rounds" in said(found)
