@@ -63,7 +63,7 @@ def help_seconds() -> float:
     times = []
     for _ in range(5):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "isobench_operator", "--help"], check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "isobench_operator.cli", "--help"], check=True, capture_output=True)
         times.append(time.perf_counter() - start)
     return min(times)
 

@@ -121,7 +121,7 @@ class Tiny:
         command = [
             sys.executable,
             "-m",
-            "isobench_operator",
+            "isobench_operator.cli",
             "run",
             str(self.manifest),
             "--out",

@@ -34,6 +34,14 @@ def _resources(cpu: str, memory: str, disk: str) -> dict[str, dict[str, str]]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CaBundle:
+    """A ConfigMap, in every work namespace, with the certificates that builds and trusted containers trust."""
+
+    config_map: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PodSettings:
     """How Jobs become pods here.
 
@@ -41,16 +49,25 @@ class PodSettings:
         runtime: `embedded` leaves out what only a cluster has: GPUs as resources, `unpack`, the API token.
         root: where mount paths begin; on a laptop embedded.py maps it to the Job's folder.
         runner_image: trusted containers.
+        pull_policy: of runner_image.
+        pull_secrets: names of image pull Secrets, under the Commit's own.
         default_image: untrusted containers of a Commit that names none.
         isolation: what the record says of untrusted containers: `pod`, `bubblewrap` or `none`.
         node: name of this machine; None takes the node's from the pod's fields.
         environments: prepared environments, `ISOBENCH_ENVS`.
         store, mirrors, pip, status, dataset: the named volumes of the pod contract.
+        store_url: the artifact store as an fsspec URL; None for the volume `store`.
+        store_credentials: a Secret with an entry per variable of the store's client; with store_url.
+        one_host: whether the store's claim can be mounted on one host only (ReadWriteOnce), to which all pods are then held.
+        ca_bundle: certificates of a proxy or a private index.
         trusted_env: further variables of trusted containers: index, proxies; never a key.
         untrusted_path: PATH of untrusted containers; None leaves the image's.
         resources: by container, under the Commit's own.
         gpus: `nvidia.com/gpu` of a measuring container that does not say otherwise.
         backoff_limit: how often a Job's pod is tried again.
+        ttl_seconds: after which a finished Job is deleted; None leaves it until its owner goes.
+        host_users: false asks for a user namespace in every pod; None leaves it to the cluster.
+        priority_class: of Jobs whose Commit names none.
         generate_seconds, collect_seconds: pod deadlines of the Jobs whose spec has none.
         build_affinity: whether builds keep off measuring hosts by preference or by force.
     """
@@ -58,6 +75,8 @@ class PodSettings:
     runtime: Literal["kubernetes", "embedded"] = "kubernetes"
     root: str = "/isobench"
     runner_image: str = f"ghcr.io/isobench/runner:{RELEASE}"
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    pull_secrets: tuple[str, ...] = ()
     default_image: str = "docker.io/library/python:3.11-slim"
     isolation: Literal["pod", "bubblewrap", "none"] = "pod"
     node: str | None = None
@@ -67,6 +86,10 @@ class PodSettings:
     pip: Storage = field(default_factory=lambda: _empty("pip", "20Gi"))
     status: Storage = field(default_factory=lambda: _empty("status", "1Gi"))
     dataset: Storage = field(default_factory=lambda: _empty("dataset", "10Gi"))
+    store_url: str | None = None
+    store_credentials: str | None = None
+    one_host: bool = False
+    ca_bundle: CaBundle | None = None
     trusted_env: Mapping[str, str] = field(default_factory=dict)
     untrusted_path: str | None = None
     resources: Mapping[str, Mapping[str, Mapping[str, str]]] = field(
@@ -84,6 +107,9 @@ class PodSettings:
     untrusted_uid: int = 10001
     fs_group: int = 10000
     backoff_limit: int = 2
+    ttl_seconds: int | None = None
+    host_users: bool | None = None
+    priority_class: str | None = None
     generate_seconds: int = 7200
     collect_seconds: int = 7200
     build_affinity: Literal["preferred", "required"] = "preferred"

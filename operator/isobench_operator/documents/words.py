@@ -165,7 +165,7 @@ def _words(found: ErrorDetails, document: Document, model: type[BaseModel]) -> t
         return found["msg"], "keep one of them" if context["chosen"] else "add one of them"
     if kind in _TYPES:
         return _wrong_type(document, path, value, _TYPES[kind])
-    return _bounds(kind, context) or (found["msg"], "correct it")
+    return _bounds(kind, context) or (found["msg"], str(context.get("remedy", "correct it")))
 
 
 def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[DocumentError]:
