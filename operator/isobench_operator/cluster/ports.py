@@ -5,7 +5,7 @@ Objects are plain dicts in the API server's JSON. Nothing here decides anything.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -20,7 +20,7 @@ class Key(NamedTuple):
     name: str
 
 
-def key_of(owner: Json) -> Key:
+def key_of(owner: Mapping[str, Any]) -> Key:
     """The key of a custom resource."""
     metadata = owner["metadata"]
     return Key(owner["kind"], metadata.get("namespace") or "", metadata["name"])

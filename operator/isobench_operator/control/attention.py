@@ -1,4 +1,4 @@
-"""Which news of the cluster asks for a pass over which custom resource. Pure but for a small memory of who is who.
+"""Which news of the cluster asks for a pass over which custom resource.
 
 A cluster tells of every heartbeat of every pod. A pass costs reads, so what changes no decision wakes nobody: a pod that goes on as it
 should, a Job that is made or has one pod more, our own writes. A wrong guess here costs time, never truth: the sweep comes anyway.
@@ -6,104 +6,74 @@ should, a Job that is made or has one pod more, our own writes. A wrong guess he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from isobench_operator.cluster.ports import Key, key_of
-from isobench_operator.core import naming
-from isobench_operator.core.statuses import annotation, condition_status
+
+from .roster import Roster
 
 Json = Mapping[str, Any]
 STARTING = frozenset({"", "PodInitializing", "ContainerCreating"})
 """Why a container of a healthy pod waits."""
 
 
-def wants_a_pass(owner: Json) -> bool:
-    """Whether anything may be left to do for a custom resource, by itself alone."""
-    metadata, status = owner["metadata"], owner.get("status") or {}
-    if metadata.get("deletionTimestamp"):
-        return False
-    if (owner.get("spec") or {}).get("ttlSecondsAfterFinished") is not None or owner.get("kind") == "Dataset":
-        return True
-    asked = annotation(owner, naming.RETRY_ANNOTATION)
-    return (
-        condition_status(status, "Finished") != "True"
-        or status.get("observedGeneration") != metadata.get("generation")
-        or bool(asked and asked != status.get("observedRetry"))
-    )
+class Passes(Protocol):
+    """Where passes are asked for: the loop."""
 
+    def enqueue(self, key: Key) -> None:
+        """Ask for a pass now."""
 
-@dataclass(frozen=True)
-class _Owner:
-    """What is remembered of a custom resource."""
+    def look(self, key: Key) -> None:
+        """Ask for a pass after everything that was asked for now."""
 
-    key: Key
-    spec: tuple[Any, ...]
-    labels: tuple[tuple[str, str], ...]
-    at_rest: bool
+    def follow(self, dataset: Key) -> None:
+        """Ask for a pass over a Dataset whose Commits have changed."""
 
 
 class Attention:
-    """Turns events of a watch into passes.
+    """Turns events of a watch into passes. The type of an event is ADDED, MODIFIED, DELETED, or None where it was merely listed."""
 
-    Args:
-        enqueue: asks for a pass now.
-        look: asks for a pass after everything that was asked for now.
-        follow: asks for a pass over a Dataset whose Commits have changed.
-    """
-
-    def __init__(
-        self, *, enqueue: Callable[[Key], None], look: Callable[[Key], None], follow: Callable[[Key], None]
-    ) -> None:
-        self._enqueue, self._look, self._follow = enqueue, look, follow
-        self._owners: dict[str, _Owner] = {}
+    def __init__(self, passes: Passes, roster: Roster) -> None:
+        self._passes = passes
+        self._roster = roster
         self._troubled: dict[str, tuple[str, ...]] = {}
 
     def owner(self, kind: str | None, owner: Json) -> None:
-        """A custom resource was listed (None), ADDED, MODIFIED or DELETED."""
-        metadata = owner["metadata"]
-        key, uid = key_of(dict(owner)), str(metadata["uid"])
-        known = self._owners.get(uid)
+        """An event of a custom resource."""
         if kind == "DELETED":
-            self._owners.pop(uid, None)
-            self._enqueue(key)
-            self._datasets_of(key)
+            self._roster.forget(str(owner["metadata"]["uid"]))
+            key = key_of(owner)
+            self._passes.enqueue(key)
+            self._tell_datasets(key)
             return
-        asked = annotation(owner, naming.RETRY_ANNOTATION)
-        new = _Owner(
-            key=key,
-            spec=(metadata.get("generation"), asked, bool(metadata.get("deletionTimestamp"))),
-            labels=tuple(sorted((metadata.get("labels") or {}).items())),
-            at_rest=not wants_a_pass(owner),
-        )
-        self._owners[uid] = new
-        if known is None and kind is None:
-            if not new.at_rest:
-                self._look(key)
-        elif known is None or known.spec != new.spec:
-            self._enqueue(key)
-        if (known is None and kind is not None) or (known is not None and known.labels != new.labels):
-            self._datasets_of(key)
+        before, after = self._roster.hear(owner)
+        if before is None and kind is None:
+            if not after.at_rest:
+                self._passes.look(after.key)
+        elif before is None or before.spec != after.spec:
+            self._passes.enqueue(after.key)
+        if (before is None and kind is not None) or (before is not None and before.labels != after.labels):
+            self._tell_datasets(after.key)
 
     def job(self, kind: str | None, job: Json) -> None:
-        """A Job was listed, ADDED, MODIFIED or DELETED."""
-        owner = self._owner_of(job)
+        """An event of a Job: its end is news, and that it is gone."""
+        owner = self._roster.owner_of(job)
         if owner is None:
             return
-        over = any(
-            condition.get("type") in ("Complete", "Failed") and condition.get("status") == "True"
-            for condition in (job.get("status") or {}).get("conditions") or ()
+        over = kind == "DELETED" or any(
+            one.get("type") in ("Complete", "Failed") and one.get("status") == "True"
+            for one in (job.get("status") or {}).get("conditions") or ()
         )
-        if owner.at_rest and (over or kind == "DELETED"):
+        if owner.at_rest and over:
             return
         if kind is None:
-            self._look(owner.key)
-        elif over or kind == "DELETED":
-            self._enqueue(owner.key)
+            self._passes.look(owner.key)
+        elif over:
+            self._passes.enqueue(owner.key)
 
     def pod(self, kind: str | None, pod: Json) -> None:
-        """A pod was listed, ADDED, MODIFIED or DELETED: only what is wrong with it is news, and that it no longer is."""
+        """An event of a pod: what is wrong with it is news, and that it no longer is."""
         uid = str(pod["metadata"].get("uid"))
         trouble = () if kind == "DELETED" else troubles(pod)
         if trouble == self._troubled.get(uid, ()):
@@ -112,20 +82,14 @@ class Attention:
             self._troubled[uid] = trouble
         else:
             del self._troubled[uid]
-        owner = self._owner_of(pod)
+        owner = self._roster.owner_of(pod)
         if owner is not None and not owner.at_rest:
-            (self._look if kind is None else self._enqueue)(owner.key)
+            (self._passes.look if kind is None else self._passes.enqueue)(owner.key)
 
-    def _owner_of(self, child: Json) -> _Owner | None:
-        # One that is not known yet is listed or told of in a moment, and its pass reads its children.
-        return self._owners.get(str((child["metadata"].get("labels") or {}).get(naming.UID_LABEL)))
-
-    def _datasets_of(self, key: Key) -> None:
-        if key.kind != "Commit":
-            return
-        for other in self._owners.values():
-            if other.key.kind == "Dataset" and other.key.namespace == key.namespace:
-                self._follow(other.key)
+    def _tell_datasets(self, key: Key) -> None:
+        if key.kind == "Commit":
+            for dataset in self._roster.datasets(key.namespace):
+                self._passes.follow(dataset)
 
 
 def troubles(pod: Json) -> tuple[str, ...]:
@@ -134,9 +98,9 @@ def troubles(pod: Json) -> tuple[str, ...]:
     if status.get("phase") not in (None, "Pending", "Running"):
         return ()
     found = [
-        str(condition.get("reason"))
-        for condition in status.get("conditions") or ()
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False"
+        str(one.get("reason"))
+        for one in status.get("conditions") or ()
+        if one.get("type") == "PodScheduled" and one.get("status") == "False"
     ]
     for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         reason = ((container.get("state") or {}).get("waiting") or {}).get("reason") or ""

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 from isobench_operator.cluster.ports import Cluster, ClusterError, Key, key_of
 
-from .attention import wants_a_pass
 from .queue import WorkQueue
 from .reconciler import Pass, Reconciler
+from .roster import Roster, wants_a_pass
 
 logger = logging.getLogger(__name__)
 KINDS = ("Commit", "Dataset")
@@ -36,6 +36,8 @@ class Loop:
         sweep_seconds: between two looks at everything; the first comes at the start.
         namespaces: where to sweep; None for everywhere.
         observer: told of every pass, for instance to show progress; it must not block.
+        roster: what a watch has told of; every sweep puts it right.
+        failed: told of every pass that failed, with the error.
         troubled: told instead of the log when the cluster fails; the pass comes again all the same, unless the loop is stopped.
     """
 
@@ -49,6 +51,8 @@ class Loop:
         sweep_seconds: float = SWEEP_SECONDS,
         namespaces: Sequence[str] | None = None,
         observer: Observer | None = None,
+        roster: Roster | None = None,
+        failed: Callable[[Key, Exception], None] | None = None,
         troubled: Callable[[ClusterError], None] | None = None,
     ) -> None:
         self.queue: WorkQueue[Key] = WorkQueue() if queue is None else queue
@@ -58,6 +62,8 @@ class Loop:
         self._sweep_seconds = sweep_seconds
         self._namespaces = namespaces
         self._observer = observer
+        self._roster = roster
+        self._failed = failed
         self._troubled = troubled
         self._next_look = 0.0
         self._seconds: dict[Key, float] = {}
@@ -97,11 +103,19 @@ class Loop:
         Raises:
             ClusterError: they cannot be listed.
         """
+        mark = self._roster.mark() if self._roster is not None else 0
+        existing: set[str] = set()
         for kind in KINDS:
             for namespace in self._namespaces or (None,):
                 async for page in self._cluster.pages(kind, namespace):
+                    existing.update(str(owner["metadata"].get("uid")) for owner in page)
                     for owner in filter(wants_a_pass, page):
                         self.look(key_of(owner))
+        if self._roster is not None:
+            for key in self._roster.compare(existing, before=mark):
+                self.look(key)
+                for dataset in self._roster.datasets(key.namespace) if key.kind == "Commit" else ():
+                    self.follow(dataset)
 
     async def _sweep_forever(self) -> None:
         while True:
@@ -128,13 +142,13 @@ class Loop:
             done = await self._reconciler.reconcile(key)
             await self._follow(done)
         except ClusterError as error:
-            delay = self.queue.failed(key)
+            delay = self._fail(key, error)
             if self._troubled is not None:
                 self._troubled(error)
             else:
                 logger.warning("%s %s/%s: %s; again in %.1f s", *key, error, delay, extra={"about": key})
-        except Exception:
-            delay = self.queue.failed(key)
+        except Exception as error:
+            delay = self._fail(key, error)
             logger.exception("%s %s/%s: a bug; again in %.1f s", *key, delay, extra={"about": key})
         else:
             self.queue.succeeded(key)
@@ -146,6 +160,11 @@ class Loop:
                 self._observer(done)
         finally:
             self.queue.done(key)
+
+    def _fail(self, key: Key, error: Exception) -> float:
+        if self._failed is not None:
+            self._failed(key, error)
+        return self.queue.failed(key)
 
     async def _follow(self, done: Pass) -> None:
         """A Commit's end may be what a Dataset of its namespace waits for, and one that is opened again makes it wait."""

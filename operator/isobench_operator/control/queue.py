@@ -63,10 +63,11 @@ class WorkQueue(Generic[K]):
 
     async def get(self) -> K:
         """The next key that is due, waiting for it."""
+        loop = asyncio.get_running_loop()
         while True:
             self._changed.clear()
-            now = asyncio.get_running_loop().time()
-            wait: float | None = None
+            now = loop.time()
+            alarm: asyncio.TimerHandle | None = None
             while self._heap:
                 due, _, key = self._heap[0]
                 if self._due.get(key) != due:
@@ -77,12 +78,14 @@ class WorkQueue(Generic[K]):
                     self._working.add(key)
                     return key
                 else:
-                    wait = due - now
+                    # A timer and not wait_for, which before Python 3.12 loses a cancellation that comes with the timeout.
+                    alarm = loop.call_later(due - now, self._changed.set)
                     break
             try:
-                await asyncio.wait_for(self._changed.wait(), wait)
-            except TimeoutError:
-                continue
+                await self._changed.wait()
+            finally:
+                if alarm is not None:
+                    alarm.cancel()
 
     def done(self, key: K) -> None:
         """End the work on a key; what was asked for meanwhile becomes due."""

@@ -15,7 +15,7 @@ from isobench_operator.cluster.ports import Cluster, Event, HeldBack, Json, Key,
 from isobench_operator.core.plan import Observed, Plan, decide
 from isobench_operator.core.settings import Settings
 
-from .waiting import waiting
+from .waiting import PATIENCE_SECONDS, waiting
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
@@ -36,11 +36,17 @@ class Pass:
         key: the custom resource.
         owner: as it was read, its status as it was written; None where it is gone.
         plan: as it was carried out.
+        observed: what the plan was made from; None where the custom resource is gone.
+        ended_at: when everything was done.
+        seconds: how long it took.
     """
 
     key: Key
     owner: Json | None
     plan: Plan
+    observed: Observed | None = None
+    ended_at: datetime
+    seconds: float
 
 
 class Reconciler:
@@ -57,9 +63,10 @@ class Reconciler:
         Raises:
             ClusterError: an effect failed; the whole pass is to be tried again.
         """
+        started = self._clock()
         observed, again = await self._observe(key)
         if observed is None:
-            return Pass(key=key, owner=None, plan=Plan())
+            return self._pass(key, started, owner=None, plan=Plan())
         plan = decide(observed, self._clock(), self._settings)
         rejected, held = await self._create(plan)
         if rejected or held:
@@ -75,9 +82,18 @@ class Reconciler:
             owner = {**owner, "status": plan.status}
         for notice in plan.events:
             await self._cluster.emit(owner, Event(notice.type, notice.reason, notice.message))
-        looks = [plan.requeue_after] if plan.finished else [plan.requeue_after, again, HELD_SECONDS if held else None]
+        looks = [plan.requeue_after]
+        if not plan.finished:
+            looks += [again, PATIENCE_SECONDS if plan.create else None, HELD_SECONDS if held else None]
         soonest = min((seconds for seconds in looks if seconds is not None), default=None)
-        return Pass(key=key, owner=owner, plan=replace(plan, requeue_after=soonest))
+        return self._pass(key, started, owner=owner, plan=replace(plan, requeue_after=soonest), observed=observed)
+
+    def _pass(
+        self, key: Key, started: datetime, *, owner: Json | None, plan: Plan, observed: Observed | None = None
+    ) -> Pass:
+        now = self._clock()
+        seconds = (now - started).total_seconds()
+        return Pass(key=key, owner=owner, plan=plan, observed=observed, ended_at=now, seconds=seconds)
 
     async def _observe(self, key: Key) -> tuple[Observed | None, float | None]:
         """What there is, and seconds until it should be looked at again although nothing told of a change."""

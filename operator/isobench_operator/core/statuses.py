@@ -18,12 +18,14 @@ def annotation(owner: Mapping[str, Any], name: str) -> str:
     return str((owner["metadata"].get("annotations") or {}).get(name) or "")
 
 
+def condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    """A condition of a status, empty where it was never set."""
+    return next((one for one in status.get("conditions") or () if one.get("type") == type_), {})
+
+
 def condition_status(status: Mapping[str, Any], type_: str) -> str:
     """The status of a condition, Unknown where it was never set."""
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == type_:
-            return str(condition.get("status"))
-    return "Unknown"
+    return str(condition(status, type_).get("status") or "Unknown")
 
 
 def conditions(

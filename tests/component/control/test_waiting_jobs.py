@@ -56,7 +56,7 @@ async def test_a_job_that_is_held_back_is_told_to_the_decision_and_asked_for_aga
     done = await one_pass(cluster)
     (name,) = seen[-1].held
     assert seen[-1].held[name] == "exceeded quota: gpus"
-    assert done.plan.requeue_after == HELD_SECONDS
+    assert done.plan.requeue_after <= HELD_SECONDS
     await one_pass(cluster)
     assert name in cluster.jobs
 

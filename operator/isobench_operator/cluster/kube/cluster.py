@@ -44,6 +44,10 @@ class KubeCluster:
         self._api = api
         self._instance = instance
 
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._api.close()
+
     async def ready(self, namespaces: Sequence[str] | None) -> None:
         """Make sure that our kinds can be read.
 

@@ -1,0 +1,69 @@
+"""From a pass to log lines: what was done over which custom resource, and why. A pass that changed nothing is told at debug level."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from .control.happened import Turn, stage_ends, turns
+from .control.reconciler import Pass
+from .core import naming
+
+logger = logging.getLogger("isobench")
+MAX_WORDS = 300
+
+
+def narrate(done: Pass, *, secret: str) -> None:
+    """Log what a pass did."""
+    words, fields = _words(done, secret=secret)
+    if words:
+        failed = any(turn.type == "Succeeded" and turn.status == "False" for turn in turns(done))
+        level = logging.WARNING if failed else logging.INFO
+    else:
+        level = logging.DEBUG
+        words = [_quiet(done)]
+    logger.log(level, "; ".join(words), extra={"about": done.key, "fields": fields})
+
+
+def _words(done: Pass, *, secret: str) -> tuple[list[str], dict[str, Any]]:
+    words: list[str] = []
+    fields: dict[str, Any] = {}
+    for end in stage_ends(done, secret=secret):
+        words.append(f"{end.role} {end.attempt} {'succeeded' if end.reason is None else f'failed: {end.reason}'}")
+        fields.setdefault("ended", []).append(
+            {"role": end.role, "attempt": end.attempt, "reason": end.reason or "Succeeded", "seconds": end.seconds}
+        )
+    changed = turns(done)
+    words += [_turn(turn) for turn in changed if turn.type != "Finished"]
+    if changed:
+        fields["conditions"] = {turn.type: f"{turn.status}/{turn.reason}" for turn in changed}
+    held = done.observed.held if done.observed is not None else {}
+    made = [_role(job) for job in done.plan.create if job["metadata"]["name"] not in held]
+    if made:
+        words.append(f"created {', '.join(made)}")
+        fields["created"] = [job["metadata"]["name"] for job in done.plan.create]
+    for job, suspend in done.plan.suspend:
+        words.append(f"{'suspended' if suspend else 'resumed'} {_role(job)}")
+    if done.plan.delete:
+        words.append(f"deleted {', '.join(one.name for one in done.plan.delete)}")
+        fields["deleted"] = [one.name for one in done.plan.delete]
+    return words, fields
+
+
+def _turn(turn: Turn) -> str:
+    known = {"True": "is", "False": "is not", "Unknown": "is under way:"}[turn.status]
+    because = "" if turn.reason == turn.type else f" {turn.reason}" if turn.status == "Unknown" else f" ({turn.reason})"
+    message = " ".join(turn.message.split())[:MAX_WORDS]
+    return f"{turn.type} {known}{because}{f': {message}' if message else ''}".replace("is (", "(")
+
+
+def _role(job: dict[str, Any]) -> str:
+    labels = job["metadata"].get("labels") or {}
+    return f"{labels.get(naming.ROLE_LABEL)} {labels.get(naming.ATTEMPT_LABEL)}"
+
+
+def _quiet(done: Pass) -> str:
+    if done.owner is None:
+        return "is gone"
+    again = "" if done.plan.requeue_after is None else f", looked at again in {done.plan.requeue_after:.0f} s"
+    return ("has ended, nothing to do" if done.plan.finished else "nothing to do until something changes") + again
