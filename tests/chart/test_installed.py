@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -154,11 +156,13 @@ def test_the_server_grants_what_the_roles_say(
     assert server.kubectl("auth", "can-i", *asked.split(), *namespace, "--as", who).stdout.strip() == answer
 
 
-def run_script(server: ApiServer, folder: Path, token: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The script of the hook pod, with the token that the pod would have."""
+def run_script(
+    server: ApiServer, folder: Path, script: str, token: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """A script of a hook pod, with the token that the pod would have."""
     (folder / "token").write_text(token, encoding="utf-8")
     (folder / "ca.crt").write_bytes(server.ca.read_bytes())
-    text = (CHART / "files" / "default_dataset.py").read_text(encoding="utf-8")
+    text = (CHART / "files" / script).read_text(encoding="utf-8")
     text = text.replace("/var/run/secrets/kubernetes.io/serviceaccount", str(folder))
     address = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(server.port)}
     return subprocess.run(
@@ -177,17 +181,52 @@ def test_the_default_dataset_is_made_once_and_never_changed(server: ApiServer, t
     job = next(one for one in render() if one["kind"] == "Job")
     env = {one["name"]: one["value"] for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
     env["NAMESPACES"] = namespace
-    done = run_script(server, tmp_path, token, **env)
+    done = run_script(server, tmp_path, "default_dataset.py", token, **env)
     assert (done.returncode, done.stdout) == (0, f"made {namespace}/all\n"), done.stderr
     made = server.get("dataset", "all", "-n", namespace)
     assert made["spec"]["source"] == {"commits": {}}
-    done = run_script(server, tmp_path, token, **env)
+    done = run_script(server, tmp_path, "default_dataset.py", token, **env)
     assert (done.returncode, done.stdout) == (0, f"{namespace}/all is there already\n"), done.stderr
     assert (
         server.get("dataset", "all", "-n", namespace)["metadata"]["resourceVersion"]
         == made["metadata"]["resourceVersion"]
     )
     wrong = json.dumps({**json.loads(env["DATASET"]), "metadata": {"name": "other"}, "spec": {"formats": ["csv"]}})
-    done = run_script(server, tmp_path, token, **{**env, "DATASET": wrong})
+    done = run_script(server, tmp_path, "default_dataset.py", token, **{**env, "DATASET": wrong})
     assert done.returncode == 1
     assert "defaultDataset.spec is refused" in done.stderr
+
+
+class FakeOperator(BaseHTTPRequestHandler):
+    """Answers as the operator does on both of its ports."""
+
+    def do_GET(self) -> None:
+        body = {"/healthz": b"{}", "/metrics": b'isobench_build_info{version="0.1.0"} 1.0\n'}.get(self.path)
+        self.send_response(404 if body is None else 200)
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, *arguments: object) -> None:
+        """Silent."""
+
+
+def test_helm_test_sees_whether_everything_answers(server: ApiServer, tmp_path: Path) -> None:
+    namespace = server.namespace("serving")
+    upgrade(server, namespace, {})
+    server.ok("create", "serviceaccount", "isobench-test", "-n", namespace)
+    token = server.ok("create", "token", "isobench-test", "-n", namespace)
+    with ThreadingHTTPServer(("127.0.0.1", 0), FakeOperator) as operator:
+        threading.Thread(target=operator.serve_forever, daemon=True).start()
+        port = str(operator.server_address[1])
+        service = {"ISOBENCH_OPERATOR_SERVICE_HOST": "127.0.0.1", "METRICS_PORT": "9090"}
+        ports = {"ISOBENCH_OPERATOR_SERVICE_PORT_HEALTH": port, "ISOBENCH_OPERATOR_SERVICE_PORT_METRICS": port}
+        done = run_script(server, tmp_path, "serving.py", token, **service, **ports)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == [
+            "the API server serves commits, datasets", "the operator is healthy", 'isobench_build_info{version="0.1.0"} 1.0',
+        ]  # fmt: skip
+        operator.shutdown()
+    done = run_script(server, tmp_path, "serving.py", token, **service, **ports)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"http://127.0.0.1:{port}/healthz did not answer")
+    assert "Traceback" not in done.stderr
