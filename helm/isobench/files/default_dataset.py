@@ -10,7 +10,8 @@ import urllib.request
 from pathlib import Path
 
 FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-API = "https://{KUBERNETES_SERVICE_HOST}:{KUBERNETES_SERVICE_PORT}/apis/isobench.dev/v1alpha1".format_map(os.environ)
+SERVER = os.environ["KUBERNETES_SERVICE_HOST"]
+API = f"https://{f'[{SERVER}]' if ':' in SERVER else SERVER}:{os.environ['KUBERNETES_SERVICE_PORT']}/apis/isobench.dev/v1alpha1"
 TRUST = ssl.create_default_context(cafile=str(FOLDER / "ca.crt"))
 PATIENCE = 120
 
@@ -30,7 +31,7 @@ def create(namespace: str) -> None:
             if error.code == 409:
                 print(f"{namespace}/{json.loads(body)['metadata']['name']} is there already")
                 return
-            said = json.loads(error.read() or b"{}").get("message", error.reason)
+            said = error.read().decode(errors="replace")[:2000] or error.reason
             if error.code in {400, 422}:
                 sys.exit(f"defaultDataset.spec is refused: {said}")
         except OSError as error:

@@ -8,7 +8,8 @@ import urllib.request
 from pathlib import Path
 
 FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-API = "https://{KUBERNETES_SERVICE_HOST}:{KUBERNETES_SERVICE_PORT}/apis/isobench.dev/v1alpha1".format_map(os.environ)
+SERVER = os.environ["KUBERNETES_SERVICE_HOST"]
+API = f"https://{f'[{SERVER}]' if ':' in SERVER else SERVER}:{os.environ['KUBERNETES_SERVICE_PORT']}/apis/isobench.dev/v1alpha1"
 # By the variables of the Service, which need no DNS.
 HOST = os.environ.get("ISOBENCH_OPERATOR_SERVICE_HOST", "isobench-operator")
 HEALTH = os.environ.get("ISOBENCH_OPERATOR_SERVICE_PORT_HEALTH", "8080")
