@@ -9,7 +9,7 @@ from isobench_runner.contract import Explanation
 
 from . import source, words
 from .folder import CommitRun, Json, items, mapping, number
-from .pictures import TIMES, Bar, ForestAxis, SamplePlot, sample_plot
+from .pictures import TIMES, Bar, ForestAxis, RatioPlot, SamplePlot, ratio_plot, sample_plot
 
 TAIL_LINES = 40
 
@@ -75,6 +75,7 @@ class CommitView:
     numbers: list[Row]
     revisions: list[RevisionRow]
     plot: SamplePlot | None
+    ratios: RatioPlot | None
     checks: list[tuple[bool, str, str]]
     test: source.Source
     test_origin: str
@@ -104,8 +105,6 @@ def _number_rows(commit: CommitRun) -> list[Row]:
         Row("Speedup", times("speedup")),
         Row("95 % interval", words.short_interval(commit)),
         Row("Ratio of means", times("humanPerformance")),
-        Row("In a fresh process", times("coldSpeedup")),
-        Row("In CPU time", times("cpuSpeedup")),
         Row("Noise floor", f"±{floor:.2g} %" if floor is not None else ""),
         Row("Time in changed code", f"{share * 100:.0f} %" if share is not None else ""),
         Row("Same results", "" if equivalent is None else "yes" if equivalent else "no"),
@@ -225,6 +224,7 @@ def commit_view(commit: CommitRun, index: int, axis: ForestAxis, *, share: int, 
         name: str(mapping(commit.revisions.get(name)).get("sha") or inputs.get(name) or "") for name in ("base", "head")
     }
     manifest = mapping(commit.environments.get("head") or commit.environments.get("base"))
+    floor = number(commit.result.get("noiseFloorPercent"))
     written = {"given": "given", "generated": f"written by {test.get('model') or 'a model'}"}
     return CommitView(
         anchor=f"commit-{index}",
@@ -240,7 +240,7 @@ def commit_view(commit: CommitRun, index: int, axis: ForestAxis, *, share: int, 
         sentence=words.sentence(commit),
         speedup=f"{words.factor(speedup)}{TIMES}" if speedup else "",
         interval=words.short_interval(commit),
-        bar=axis.bar(speedup, words.interval(commit), number(commit.result.get("noiseFloorPercent"))) if speedup else None,
+        bar=axis.bar(speedup, words.interval(commit), floor) if speedup else None,
         reason=reason,
         explanation=words.explanation(reason),
         tail="\n".join(tail[-TAIL_LINES:]),
@@ -249,7 +249,8 @@ def commit_view(commit: CommitRun, index: int, axis: ForestAxis, *, share: int, 
         warnings=words.warnings(commit),
         numbers=_number_rows(commit) if speedup else [],
         revisions=_revision_rows(commit),
-        plot=sample_plot(head, "head", most_dots=dots) if head else None,
+        plot=sample_plot(head, "head", most_dots=dots, floor_percent=floor) if head else None,
+        ratios=ratio_plot(words.ratios(commit), floor) if speedup else None,
         checks=_checks(commit),
         test=source.python(commit.script, share),
         test_origin=written.get(str(test.get("origin")), ""),

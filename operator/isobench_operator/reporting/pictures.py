@@ -128,9 +128,11 @@ class SamplePlot:
     Attributes:
         thinned: whether each dot is a round's median because there are too many samples to show.
         ratio_band: the interval of the ratio as (top, bottom), where there is one.
+        floor_band: likewise what base differs from itself on that node.
     """
 
     rounds: int
+    round_ticks: tuple[Tick, ...]
     series: tuple[Series, ...]
     time_ticks: tuple[Tick, ...]
     thinned: bool
@@ -139,6 +141,7 @@ class SamplePlot:
     ratio_one: float
     ratio_at: float | None
     ratio_band: tuple[float, float] | None
+    floor_band: tuple[float, float] | None
 
 
 def _milliseconds(raw: Json, name: str, loops: float) -> list[float]:
@@ -147,17 +150,18 @@ def _milliseconds(raw: Json, name: str, loops: float) -> list[float]:
     return [value / 1e6 / loops for value in values if value and value > 0]
 
 
-def sample_plot(result: Json, other: str, *, most_dots: int) -> SamplePlot | None:
+def sample_plot(result: Json, other: str, *, most_dots: int, floor_percent: float | None = None) -> SamplePlot | None:
     """The picture of a result artifact, or None where it holds no rounds."""
     loops = number(mapping(result.get("plan")).get("loops")) or 1.0
     kept = [mapping(raw) for raw in items(result.get("rounds")) if not mapping(raw).get("discarded")]
     sides = {name: [_milliseconds(raw, name, loops) for raw in kept] for name in ("base", other)}
     pairs = list(zip(sides["base"], sides[other], strict=True))
-    used = [(base, ours) for base, ours in pairs if base and ours]
-    if not used:
+    numbered = [(number, pair) for number, pair in enumerate(pairs, 1) if all(pair)]
+    if not numbered:
         return None
-    thinned = sum(len(base) + len(ours) for base, ours in used) > most_dots
-    used = used[:: math.ceil(2 * len(used) / most_dots)] if thinned else used
+    thinned = sum(len(base) + len(ours) for _, (base, ours) in numbered) > most_dots
+    numbered = numbered[:: math.ceil(2 * len(numbered) / most_dots)] if thinned else numbered
+    used = [pair for _, pair in numbered]
     time = scale_over((value for pair in used for side in pair for value in side), start=96, end=4, least=1.1)
     width = 100 / len(used)
 
@@ -177,6 +181,7 @@ def sample_plot(result: Json, other: str, *, most_dots: int) -> SamplePlot | Non
     axis = scale_over([*ratios, 1.0, *ends], start=94, end=6, least=1.05)
     return SamplePlot(
         rounds=len(kept),
+        round_ticks=_round_ticks([number for number, _ in numbered]),
         series=(series("base", 0, -0.16), series(other, 1, 0.16)),
         time_ticks=time.ticks(5, " ms"),
         thinned=thinned,
@@ -185,4 +190,58 @@ def sample_plot(result: Json, other: str, *, most_dots: int) -> SamplePlot | Non
         ratio_one=axis.at(1.0),
         ratio_at=axis.at(speedup) if speedup else None,
         ratio_band=(axis.at(ends[1]), axis.at(ends[0])) if len(ends) == 2 else None,
+        floor_band=_floor_band(axis, floor_percent),
     )
+
+
+def _round_ticks(numbers: Sequence[int]) -> tuple[Tick, ...]:
+    """The numbers of the first and the last round, and of some between where there is room."""
+    width = 100 / len(numbers)
+    step = max(1, math.ceil(len(numbers) / 8))
+    shown = [place for place in range(0, len(numbers), step) if place == 0 or len(numbers) - 1 - place >= step]
+    places = sorted({*shown, len(numbers) - 1})
+    return tuple(Tick(round((place + 0.5) * width, 2), str(numbers[place])) for place in places)
+
+
+def _floor_band(axis: Scale, floor_percent: float | None) -> tuple[float, float] | None:
+    if not floor_percent:
+        return None
+    band = 1 + floor_percent / 100
+    return axis.at(band), axis.at(1 / band)
+
+
+@dataclass(frozen=True)
+class RatioRow:
+    """One way to look at the change: its name, its words, and where it stands."""
+
+    label: str
+    value: str
+    bar: Bar
+    counts: bool
+
+
+@dataclass(frozen=True)
+class RatioPlot:
+    """The ratios of later calls, first calls and CPU time under each other, on an axis of their own."""
+
+    one: float
+    ticks: tuple[Tick, ...]
+    rows: tuple[RatioRow, ...]
+
+
+def ratio_plot(
+    ratios: Sequence[tuple[str, str, float, tuple[float, float] | None, bool]], floor_percent: float | None
+) -> RatioPlot | None:
+    """The picture of several ratios of one Commit; None where there are fewer than two.
+
+    Args:
+        ratios: (label, words, ratio, interval, whether the verdict is about it).
+    """
+    if len(ratios) < 2:
+        return None
+    axis = forest_axis([value for _, _, ratio, ends, _ in ratios for value in (ratio, *(ends or ()))])
+    rows = (
+        RatioRow(label, value, axis.bar(ratio, ends, floor_percent), counts)
+        for label, value, ratio, ends, counts in ratios
+    )
+    return RatioPlot(axis.one, axis.ticks, tuple(rows))

@@ -69,8 +69,7 @@ def failure(commit: CommitRun) -> tuple[str, str]:
 
 def interval(commit: CommitRun) -> tuple[float, float] | None:
     """The interval of the speedup, low and high."""
-    ends = [number(end) for end in items(commit.result.get("ci95"))]
-    return (ends[0], ends[1]) if len(ends) == 2 and ends[0] and ends[1] else None
+    return _ends(commit.result.get("ci95"))
 
 
 def sentence(commit: CommitRun) -> str:
@@ -109,6 +108,28 @@ def short_interval(commit: CommitRun) -> str:
     """Both ends of the interval, or nothing."""
     ends = interval(commit)
     return f"{factor(ends[0])}{DASH}{factor(ends[1])}" if ends else ""
+
+
+def _ends(value: Any) -> tuple[float, float] | None:
+    ends = [number(end) for end in items(value)]
+    return (ends[0], ends[1]) if len(ends) == 2 and ends[0] and ends[1] else None
+
+
+def ratios(commit: CommitRun) -> list[tuple[str, str, float, tuple[float, float] | None, bool]]:
+    """The ways to look at the change that were measured: label, words, ratio, interval, and whether the verdict is about it."""
+    statistics = mapping(mapping(commit.results.get("head")).get("statistics"))
+    first = statistics.get("headline") == "first_call"
+    found = []
+    for label, name, counts in (
+        ("Later calls", "warm", not first),
+        ("First call of a process", "cold", first),
+        ("CPU time of later calls", "cpu", False),
+    ):
+        ratio, ends = number(statistics.get(f"{name}_speedup")), _ends(statistics.get(f"{name}_ci95"))
+        if ratio:
+            span = f" ({factor(ends[0])}{DASH}{factor(ends[1])})" if ends else ""
+            found.append((label, f"{factor(ratio)}{TIMES}{span}", ratio, ends, counts))
+    return found
 
 
 def flags(commit: CommitRun) -> list[tuple[str, str]]:

@@ -75,6 +75,12 @@ def test_flags_and_a_lack_of_isolation_are_told_in_words(page):
     assert "isolation: none. The test ran as an ordinary process" in page.text
 
 
+def test_first_calls_and_cpu_time_are_told_beside_later_calls(page):
+    for words in ("Later calls", "First call of a process", "CPU time of later calls"):
+        assert page.text.count(words) == 7
+    assert "Later calls 1.83× (1.80–1.86)" in page.text
+
+
 def test_a_main_that_failed_alone_is_a_note(page):
     assert f"PackageNotFound: {EXPLANATIONS[Reason.PACKAGE_NOT_FOUND].meaning}" in page.text
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from isobench_operator.reporting.pictures import Scale, forest_axis, sample_plot, scale_over
+from isobench_operator.reporting.pictures import Scale, forest_axis, ratio_plot, sample_plot, scale_over
 
 RATIOS = st.floats(1e-4, 1e4)
 
@@ -91,3 +91,29 @@ def test_rounds_left_out_are_not_drawn():
 def test_results_of_another_form_draw_what_they_can(result):
     plot = sample_plot(result, "head", most_dots=100)
     assert plot is None or plot.ratio_at is None
+
+
+@given(st.integers(1, 200))
+def test_rounds_are_numbered_from_the_first_to_the_last(rounds):
+    ticks = sample_plot(a_result(rounds=rounds), "head", most_dots=10_000).round_ticks
+    assert [ticks[0].label, ticks[-1].label] == ["1", str(rounds)]
+    assert len(ticks) <= 9
+    assert [tick.at for tick in ticks] == sorted({tick.at for tick in ticks})
+
+
+def test_the_noise_floor_lies_around_one():
+    plot = sample_plot(a_result(), "head", most_dots=100, floor_percent=20.0)
+    top, bottom = plot.floor_band
+    assert top < plot.ratio_one < bottom
+    assert sample_plot(a_result(), "head", most_dots=100).floor_band is None
+
+
+def test_several_ratios_share_an_axis_and_one_alone_is_no_picture():
+    rows = [("warm", "2", 2.0, (1.9, 2.1), True), ("cold", "1.1", 1.1, None, False)]
+    plot = ratio_plot(rows, 1.0)
+    assert [row.counts for row in plot.rows] == [True, False]
+    warm, cold = (row.bar for row in plot.rows)
+    assert plot.one < cold.at < warm.low < warm.at < warm.high
+    assert cold.low == cold.at == cold.high
+    assert warm.band_low < plot.one < warm.band_high
+    assert ratio_plot(rows[:1], 1.0) is None
