@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -90,6 +90,7 @@ class Metrics:
         working = Gauge("isobench_queue_working", "Keys that are being worked on.", registry=self.registry)
         working.set_function(lambda: queue.working)
         self.registry.register(_Census(roster))
+        ProcessCollector(registry=self.registry)  # memory, CPU and the time of the start
 
     def _counter(self, name: str, words: str, *labels: str) -> Counter:
         return Counter(name, words, labels, registry=self.registry)

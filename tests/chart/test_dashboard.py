@@ -10,16 +10,21 @@ from pathlib import Path
 import pytest
 import yaml
 
+from isobench_operator.control.queue import WorkQueue
+from isobench_operator.control.roster import Roster
+from isobench_operator.metrics import Metrics
 from support.dashboard import DASHBOARD, Query, panels, queries
-from support.helm import pick, render, tool
+from support.helm import CHART, pick, render, tool
 
-METRICS = {
-    "isobench_build_info", "isobench_commits", "isobench_datasets", "isobench_stage_duration_seconds", "isobench_stage_attempts_total",
-    "isobench_verdicts_total", "isobench_speedup_ratio", "isobench_queue_depth", "isobench_queue_working", "isobench_queue_retries_total",
-    "isobench_reconcile_duration_seconds", "isobench_reconcile_errors_total", "isobench_job_end_lag_seconds", "isobench_api_requests_total",
-    "isobench_llm_tokens_total", "isobench_llm_cost_usd_total", "isobench_gpu_seconds_total", "isobench_waiting_pods",
-    "process_resident_memory_bytes", "process_cpu_seconds_total",
-}  # fmt: skip
+
+def metrics() -> set[str]:
+    """Every metric of the operator, as its queries name it."""
+    found = Metrics(secret="a secret", queue=WorkQueue(), roster=Roster()).registry.collect()
+    return {f"{one.name}_total" if one.type == "counter" else one.name for one in found}
+
+
+METRICS = metrics()
+OURS = {name for name in METRICS if name.startswith("isobench_")}
 
 
 def names(expr: str) -> set[str]:
@@ -35,7 +40,14 @@ def test_a_query_asks_for_metrics_of_the_operator(query: Query) -> None:
 
 
 def test_every_metric_of_the_operator_is_somewhere_on_it() -> None:
-    assert {name for query in queries() for name in names(query.expr)} == METRICS
+    assert {name for query in queries() for name in names(query.expr)} >= OURS
+
+
+def test_every_alert_asks_for_metrics_of_the_operator() -> None:
+    groups = yaml.safe_load((CHART / "rules" / "isobench.yaml").read_text(encoding="utf-8"))["groups"]
+    for rule in (rule for group in groups for rule in group["rules"]):
+        assert names(rule["expr"]), rule["alert"]
+        assert names(rule["expr"]) <= METRICS, rule["alert"]
 
 
 def test_every_query_parses(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from isobench_operator.core.settings import RELEASE, PodSettings
+from isobench_operator.core.settings import RELEASE, CaBundle, PodSettings, Storage
+from isobench_operator.settings import OperatorSettings, load
 from support.helm import CHART, KUBERNETES, NAMESPACE, ROOT, config, helm, pick, render
 
 Json = dict[str, Any]
@@ -88,18 +91,54 @@ def test_other_accounts_have_what_their_name_says() -> None:
         assert account["automountServiceAccountToken"] is False
 
 
-def test_the_defaults_are_those_of_the_code() -> None:
-    found, own = config(render()), PodSettings()
-    assert found["resources"] == own.resources
-    assert found["images"]["runner"] == own.runner_image
-    assert found["environment"]["defaultImage"] == own.default_image
-    assert found["gpus"] == own.gpus
-    assert found["jobs"]["backoffLimit"] == own.backoff_limit
-    assert found["builds"]["affinity"] == own.build_affinity
-    assert found["serviceAccounts"] == {"run": own.service_account, "collect": own.collect_service_account}
-    assert {"claimName": found["artifacts"]["claim"]} == own.store.source["persistentVolumeClaim"]
-    assert found["trustedEnv"] == own.trusted_env == {}
-    assert found["artifacts"]["url"] is None
+def loaded(folder: Path, values: Json | None = None) -> OperatorSettings:
+    """The configuration as the operator reads it."""
+    (folder / "key").write_text("k" * 48, encoding="utf-8")
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump({**config(render(values)), "nonceKeyFile": str(folder / "key")}), encoding="utf-8")
+    return load(path)
+
+
+def test_the_defaults_are_those_of_the_code(tmp_path: Path) -> None:
+    found = loaded(tmp_path)
+    assert found.decisions.pods == PodSettings()
+    assert found.namespaces == (NAMESPACE,)
+    assert found.decisions.namespaces == {NAMESPACE}
+    assert (found.metrics_port, found.health_port) == (9090, 8080)
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ({"artifacts": {"existingClaim": "mine"}}, {"store": Storage(path="$(ISOBENCH_ROOT)/store", source={"persistentVolumeClaim": {"claimName": "mine"}})}),
+        ({"artifacts": {"url": "s3://b/p", "credentialsSecret": "s3"}}, {"store_url": "s3://b/p", "store_credentials": "s3"}),
+        ({"artifacts": {"accessMode": "ReadWriteOnce"}}, {"one_host": True}),
+        ({"image": {"pullPolicy": "Never", "pullSecrets": ["a"]}}, {"pull_policy": "Never", "pull_secrets": ("a",)}),
+        ({"caBundle": {"configMap": "corporate", "key": "bundle.pem"}}, {"ca_bundle": CaBundle(config_map="corporate", key="bundle.pem")}),
+        ({"jobs": {"gpus": 0, "backoffLimit": 0, "ttlSeconds": 7200}}, {"gpus": 0, "backoff_limit": 0, "ttl_seconds": 7200}),
+        ({"jobs": {"hostUsers": False, "buildAffinity": "required"}}, {"host_users": False, "build_affinity": "required"}),
+        ({"priorityClasses": {"create": True}}, {"priority_class": "isobench-jobs"}),
+        ({"jobs": {"priorityClassName": "low"}}, {"priority_class": "low"}),
+        ({"proxy": {"https": "http://proxy:1"}}, {"trusted_env": {"HTTPS_PROXY": "http://proxy:1", "https_proxy": "http://proxy:1"}}),
+    ],
+)  # fmt: skip
+def test_the_operator_reads_what_the_values_say(tmp_path: Path, values: Json, wanted: Json) -> None:
+    assert loaded(tmp_path, values).decisions.pods == replace(PodSettings(), **wanted)
+
+
+def test_a_whole_cluster_is_watched_and_its_work_namespaces_are_known(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        {
+            "scope": "cluster",
+            "workNamespaces": ["a", "b"],
+            "operator": {"logLevel": "debug", "logFormat": "text"},
+            "metrics": {"port": 9191},
+        },
+    )
+    assert found.namespaces is None
+    assert found.decisions.namespaces == {"a", "b"}
+    assert (found.log_level, found.log_format, found.metrics_port) == ("debug", "text", 9191)
 
 
 def test_the_configuration_is_what_was_asked_for() -> None:
