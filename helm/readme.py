@@ -49,8 +49,9 @@ kubectl apply --namespace isobench -f commit.yaml
 
 - **Upgrades.** `helm upgrade` brings the CustomResourceDefinitions along. Commits under way go on: the operator finds its Jobs again and knows them by a
   key that is kept. With `helm template` (GitOps) set `nonce.existingSecret`.
-- **A second release** on the same cluster sets `crds.enabled=false`; one that follows a deleted release of another name or namespace takes over what
-  that one kept by `helm install --take-ownership`.
+- **A second release** on the same cluster sets `crds.enabled=false`. Both have to be `scope: namespaced`, with work namespaces of their own: a
+  cluster-wide one would answer the Commits of the other with NamespaceNotPrepared. A release that follows a deleted one of another name or
+  namespace takes over what that one kept by `helm install --take-ownership`.
 - **Uninstalling** keeps the definitions and with them every Commit and Dataset, the claims, the key and namespaces that the chart made. To delete the data
   as well: `kubectl delete crd commits.isobench.dev datasets.isobench.dev`, then the claims.
 - **Monitoring.** `metrics.serviceMonitor`, `metrics.rules` and `metrics.dashboard`; what each alert asks of you is in

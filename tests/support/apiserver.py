@@ -26,7 +26,8 @@ START_SECONDS = 60
 TOKEN = "the-administrator"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody listens on just now."""
     with ExitStack() as stack:
         found = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in found:
@@ -85,7 +86,7 @@ def running(folder: Path) -> Iterator[ApiServer]:
     Raises:
         AssertionError: it was not ready in time; with the end of its log.
     """
-    client, peer, port = _free_ports(3)
+    client, peer, port = free_ports(3)
     key = folder / "sa.key"
     subprocess.run(
         [shutil.which("openssl") or "openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True

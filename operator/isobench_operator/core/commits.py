@@ -32,13 +32,13 @@ def decide_commit(observed: Observed, now: datetime, settings: Settings) -> Plan
     owner, status = observed.owner, observed.owner.get("status") or {}
     asked = annotation(owner, naming.RETRY_ANNOTATION)
     if _at_rest(owner, status, asked):
-        return Plan(finished=True, delete=_running(observed))
+        return Plan(finished=True, delete=_running(observed, settings))
     progress = Progress.from_status(status)
     try:
         commit = acceptance.accept(Commit, owner, settings)
     except acceptance.NotAcceptedError as error:
         refused = conditions.refused(error.reason, str(error))
-        return _plan(owner, replace(progress, retry=asked), refused, now=now, delete=_running(observed))
+        return _plan(owner, replace(progress, retry=asked), refused, now=now, delete=_running(observed, settings))
     terms = requests.terms(commit, incomparable=settings.incomparable_retries)
     if asked and asked != progress.retry and condition_status(status, "Finished") == "True":
         progress = retries.reopen(progress, terms, annotation=asked)
@@ -68,8 +68,13 @@ def _at_rest(owner: Json, status: Json, asked: str) -> bool:
     )
 
 
-def _running(observed: Observed) -> tuple[Deletion, ...]:
-    """Jobs that still run although the Commit is decided: a deletion that an earlier pass did not get through."""
+def _running(observed: Observed, settings: Settings) -> tuple[Deletion, ...]:
+    """Jobs that still run although the Commit is decided: a deletion that an earlier pass did not get through.
+
+    None in a namespace that is not, or no longer, prepared: nothing may be deleted there, and a refusal would hold up the status.
+    """
+    if settings.namespaces is not None and observed.owner["metadata"].get("namespace") not in settings.namespaces:
+        return ()
     views = job_views(observed.jobs, ())
     return tuple(Deletion(job.namespace, job.name) for job in views if job.state == "running" and not job.deleting)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from isobench_operator.core.observed import Outcome
+from isobench_operator.core.plan import Observed, decide
 from isobench_operator.core.policies import (
     collecting,
     conditions,
@@ -22,7 +23,7 @@ from isobench_operator.core.policies import (
 from isobench_operator.core.progress import STAGES, Progress, Script, Stage
 from isobench_operator.core.terms import Terms
 from isobench_runner.contract import EXPLANATIONS, Reason, Retry
-from support.builders import BASE, HEAD, MAIN, commit, digest, measured, prepared, written
+from support.builders import BASE, HEAD, MAIN, NOW, SETTINGS, commit, digest, measured, prepared, written
 
 DONE = Stage(state="Succeeded")
 GENERATED = Terms(generated=True)
@@ -268,3 +269,18 @@ def test_content_changes_with_results_and_not_with_conditions_times() -> None:
     later = finished("a", result={"speedup": "1.2"})
     later["status"]["conditions"][0]["lastTransitionTime"] = "2027-01-01T00:00:00Z"
     assert collecting.content([one], {}) == collecting.content([later], {})
+
+
+def test_jobs_in_a_namespace_that_is_no_longer_prepared_are_let_run_out() -> None:
+    owner = commit()
+    jobs = tuple(decide(Observed(owner=owner), NOW, SETTINGS).create)
+    assert jobs
+    elsewhere = replace(SETTINGS, namespaces=frozenset({"another"}))
+    plan = decide(Observed(owner=owner, jobs=jobs), NOW, elsewhere)
+    assert plan.delete == ()
+    assert plan.status is not None
+    words = {one["type"]: (one["status"], one["reason"]) for one in plan.status["conditions"]}
+    assert words["Accepted"] == ("False", "NamespaceNotPrepared")
+    again = decide(Observed(owner={**owner, "status": plan.status}, jobs=jobs), NOW, elsewhere)
+    assert again.finished
+    assert again.delete == ()
