@@ -14,7 +14,7 @@ from isobench_operator.control.queue import WorkQueue
 from isobench_operator.control.roster import Roster
 from isobench_operator.metrics import Metrics
 from support.dashboard import DASHBOARD, Query, panels, queries
-from support.helm import CHART, pick, render, tool
+from support.helm import CHART, ROOT, pick, render, tool
 
 
 def metrics() -> set[str]:
@@ -81,3 +81,8 @@ def test_the_chart_hands_it_to_grafana_as_it_is() -> None:
     assert given["data"]["isobench.json"] == DASHBOARD.read_text(encoding="utf-8")
     assert given["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert given["metadata"]["annotations"] == {"grafana_folder": "Batch"}
+
+
+def test_every_metric_of_the_operator_is_explained() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert {name for name in OURS if f"`{name}`" not in page} == set()
