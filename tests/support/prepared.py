@@ -93,15 +93,22 @@ class Job:
     root: Path
     environments: Mapping[str, Path]
 
-    def measure(self, test: str, *, parent: str = sys.executable, within: float = 120.0, **plan: Any) -> Measured:
-        """Write plan.json and test.py, run `harness.pyz measure` as its container would, and read what it left."""
+    def measure(
+        self, test: str, *, parent: str = sys.executable, within: float = 120.0, memory: int | None = None, **plan: Any
+    ) -> Measured:
+        """Write plan.json and test.py, run `harness.pyz measure` as its container would, and read what it left.
+
+        Args:
+            memory: bytes of data that a process may hold, as a container's limit would have it.
+        """
         folder = self.root / f"job{len(list(self.root.glob('job*')))}"
         for name in ("in", "out", "tmp"):
             (folder / name).mkdir(parents=True)
         build_archive(folder / "in" / "harness.pyz")
         (folder / "in" / "test.py").write_text(test)
         (folder / "in" / "plan.json").write_text(json.dumps(make_plan(self.environments, **plan)))
-        command = [parent, "-I", "-S", str(folder / "in" / "harness.pyz"), "measure"]
+        limited = ["prlimit", f"--data={memory}"] if memory else []
+        command = [*limited, parent, "-I", "-S", str(folder / "in" / "harness.pyz"), "measure"]
         places = ["--in", str(folder / "in"), "--out", str(folder / "out")]
         variables = SCRUBBED | {"TMPDIR": str(folder / "tmp"), "HOME": str(folder / "tmp")}
         done = subprocess.run(

@@ -82,16 +82,28 @@ def sentence(commit: CommitRun) -> str:
         reason, _ = failure(commit)
         known = explanation(reason)
         return f"No verdict: {known.meaning if known else reason}"
+    return _calls(commit) + _verdict(commit, kind)
+
+
+def _calls(commit: CommitRun) -> str:
+    """Which calls the verdict is about, where they are not the usual ones."""
+    statistics = mapping(mapping(commit.results.get("head")).get("statistics"))
+    return "In the first call of a process: " if statistics.get("headline") == "first_call" else ""
+
+
+def _verdict(commit: CommitRun, kind: str) -> str:
     speedup, ends = number(commit.result.get("speedup")), interval(commit)
     if speedup is None:
         return f"The verdict is {VERDICTS[kind][1]}, without a number."
+    statistics = mapping(mapping(commit.results.get("head")).get("statistics"))
+    least = "at least " if statistics.get("lower_bound") is True else ""
     minimum = mapping(commit.spec.get("measurement")).get("minimumEffectPercent") or "2"
     if kind == "slower":
         turned = (1 / ends[1], 1 / ends[0]) if ends else None
         return f"head is {factor(1 / speedup)}{TIMES} slower than base{_span(turned)}."
     span = _span(ends)
     return {
-        "faster": f"head is {factor(speedup)}{TIMES} faster than base{span}.",
+        "faster": f"head is {least}{factor(speedup)}{TIMES} faster than base{span}.",
         "negligible": f"head differs from base by {abs(speedup - 1) * 100:.1f} %, which is real but less than the {minimum} % that counts{span}.",
         "no_change": f"head takes as long as base: {factor(speedup)}{TIMES}, and a difference that counts is ruled out{span}.",
         "inconclusive": f"Too noisy to tell: {factor(speedup)}{TIMES}{span}.",

@@ -22,7 +22,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 
 def measure(job: Job, experiment: str, **plan: object) -> Measured:
-    plan.setdefault("budget_seconds", 1)
+    plan.setdefault("budget_seconds", 2)
     script = six(experiment=f"import os, sys, time; {experiment}; return tiny.work(data)")
     return job.measure(script, **plan)  # type: ignore[arg-type]
 
@@ -59,6 +59,13 @@ def no_process_mentions(path: Path) -> bool:
         ("raise ValueError('no' * 3)", "TestFailed", "ValueError: nonono"),
         ("time.perf_counter = lambda: 0.0", "PatchedTimer", "time.perf_counter"),
         ("import unittest; raise unittest.SkipTest('needs a GPU')", "TestSkipped", "needs a GPU"),
+        ("time.sleep = time.time = time.monotonic = lambda *_: 0.0", "PatchedTimer", "time.sleep"),
+        ("os.close(1); os.close(2); os.closerange(3, 100)", "WorkerCrashed", "exit code 9"),
+        (
+            "sys.stdout.write('y' * 3_000_000); sys.stdout.flush(); raise ValueError('after megabytes')",
+            "TestFailed",
+            "after megabytes",
+        ),
     ],
 )
 def test_what_a_test_does_wrong_is_typed(job: Job, experiment: str, reason: str, words: str) -> None:
@@ -73,7 +80,19 @@ def test_what_a_test_does_wrong_is_typed(job: Job, experiment: str, reason: str,
     "experiment",
     [
         pytest.param("print('x' * 5_000_000)", id="floods its output"),
+        pytest.param(
+            "sys.stderr.write('no line ends here' * 300_000)", id="floods standard error without an end of line"
+        ),
         pytest.param("os.chdir('/')", id="changes directory"),
+        pytest.param(
+            "import tempfile; place = tempfile.mkdtemp(); os.chdir(place); os.rmdir(place)",
+            id="stands in a folder that is gone",
+        ),
+        pytest.param(
+            "[os.fork() or (time.sleep(1000), os._exit(0)) for _ in range(10)]",
+            id="leaves ten sleeping children behind",
+        ),
+        pytest.param("os.closerange(1, 3)", id="closes its output"),
         pytest.param(
             "pid = os.fork(); pid and os.waitpid(pid, 0)", id="forks and lets the child return into the harness"
         ),
@@ -93,6 +112,42 @@ def test_what_a_test_may_do_is_survived(job: Job, experiment: str) -> None:
     assert measured.reason is None, measured.why
     assert len(measured.rounds) >= 1
     assert measured.run["equivalence"]["equal"] is True
+    assert no_process_mentions(job.root)
+
+
+def test_a_test_that_eats_the_memory_fails_alone_with_its_traceback(job: Job) -> None:
+    script = six(experiment="return [bytearray(1 << 20) for _ in iter(int, 1)]")
+    measured = job.measure(script, memory=400 << 20, budget_seconds=1)
+    assert measured.reason == "TestFailed", measured.why
+    assert "MemoryError" in measured.outcome["tail"]
+    assert no_process_mentions(job.root)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason", "words"),
+    [
+        (six(head="import tiny, sys; sys.exit(0)", experiment="return 1"), "TestSkipped", "SystemExit"),
+        (
+            six(head="import tiny, os; os._exit(0)", experiment="return 1"),
+            "TestSkipped",
+            "exit code 0 and without a result",
+        ),
+        (six(setup="import os; os._exit(0)", experiment="return 1"), "TestSkipped", "in setup"),
+        (six(setup="import time; time.sleep(1000)", experiment="return 1"), "MeasureTimeout", "no answer"),
+        (six(experiment="return tiny.work(1)").replace("json.dumps(result)", "[][0]"), "TestFailed", "IndexError"),
+        (
+            six(experiment="return tiny.work(1)").replace("open(path, 'w').write(json.dumps(result))", "None"),
+            "TestFailed",
+            "wrote nothing",
+        ),
+    ],
+    ids=["exits at import", "leaves at import", "leaves in setup", "sleeps in setup", "cannot store", "stores nothing"],
+)
+def test_what_happens_outside_of_experiment_is_typed_too(job: Job, script: str, reason: str, words: str) -> None:
+    measured = job.measure(script, budget_seconds=1, timeout_seconds=8)
+    assert measured.code == 0
+    assert measured.reason == reason, measured.why
+    assert words in measured.outcome["tail"], measured.why
     assert no_process_mentions(job.root)
 
 
