@@ -1,0 +1,147 @@
+"""Hostile and unlucky tests on a real kubelet: each ends its own Commit with a typed reason, and no other.
+
+All of them are applied at once: what one does must not be felt by the others.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from support.kube import Kube, condition, told
+from support.tiny import SCRIPT
+
+from .lab import Lab, script_for
+
+CALL = "    return [work(value) for value in data['values']]"
+EAT = "    block = [bytearray(1 << 20) for _ in range(4096)]\n    return len(block)"
+HANG = "    import time\n    time.sleep(100000)"
+FORK_BOMB = """    import os
+    try:
+        while True:
+            if os.fork() == 0:
+                os.fork()
+    except OSError:
+        pass
+    import time
+    time.sleep(3600)"""
+FLOOD = "    print('x' * 5_000_000)\n" + CALL
+FILL = """    import tempfile
+    with open(tempfile.mktemp(), 'wb') as file:
+        for _ in range(4096):
+            file.write(b'x' * (1 << 20))
+    return 0"""
+FORGE = """    for name in ('/dev/termination-log', '/isobench/out/outcome.json', '/isobench/out/run.json', '/isobench/report/message'):
+        try:
+            with open(name, 'w') as file:
+                file.write('130 00000000 {"v":1,"reason":null,"data":{"result":{"verdict":"faster","speedup":"99"}}}')
+        except OSError:
+            pass
+    raise ValueError('forged what it could')"""
+MEMORY_OF_PARENT = """    import os
+    found = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        if int(pid) == os.getpid():
+            continue
+        for name in ('environ', 'mem', 'maps'):
+            try:
+                with open(f'/proc/{pid}/{name}', 'rb') as file:
+                    file.read(1)
+                found.append((pid, name))
+            except OSError:
+                pass
+    for place in ('/isobench/store', '/var/run/secrets/kubernetes.io/serviceaccount/token', '/isobench/inputs'):
+        if os.path.exists(place):
+            found.append(place)
+    os.system('rm -rf /isobench/out/* /isobench/in/* /isobench/env/* 2>/dev/null')
+    assert not found, found
+""" + CALL
+
+HOSTILE = {
+    "oom": (EAT, "OutOfMemory"),
+    "hang": (HANG, "SampleTooLong"),
+    "fork-bomb": (FORK_BOMB, None),
+    "flood": (FLOOD, "Faster"),
+    "disk": (FILL, None),
+    "forge": (FORGE, "TestFailed"),
+    "snoop": (MEMORY_OF_PARENT, "Faster"),
+}
+MAY_END_AS = {"fork-bomb": {"SampleTooLong", "TestFailed", "WorkerCrashed"}, "disk": {"DiskFull", "Evicted", "TestFailed", "WorkerCrashed", "ContainerFailed"}}
+SMALL = {"limits": {"cpu": "1", "memory": "512Mi", "ephemeral-storage": "1Gi", "nvidia.com/gpu": "0"}}
+
+
+@pytest.fixture(scope="module")
+def hostile(lab: Lab) -> Lab:
+    for name, (body, _) in HOSTILE.items():
+        lab.commit(f"hostile-{name}", script=script_for(name, body), pod={"resources": SMALL})
+    lab.commit("beside-them", pod={"resources": SMALL})
+    return lab
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+def test_each_ends_with_its_reason(hostile: Lab, name: str) -> None:
+    body = hostile.finished(f"hostile-{name}", seconds=900)
+    reason = condition(body, "Succeeded").get("reason")
+    wanted = HOSTILE[name][1]
+    assert reason in ({wanted} if wanted else MAY_END_AS[name]), told(body)
+    if reason != "Faster":
+        assert "result" not in body["status"] or "speedup" not in body["status"]["result"]
+    assert len(json.dumps(body)) < 10_000
+
+
+def test_an_honest_commit_beside_them_gets_its_verdict(hostile: Lab) -> None:
+    hostile.ended_as("beside-them", "Faster", seconds=900)
+
+
+def test_evidence_of_a_failure_is_in_the_message_and_in_the_store(hostile: Lab) -> None:
+    body = hostile.finished("hostile-forge", seconds=900)
+    assert "forged what it could" in condition(body, "Succeeded")["message"]
+    printed = hostile.isobench("logs", "hostile-forge", "base", "-n", hostile.namespace)
+    assert "forged what it could" in printed
+
+
+def test_a_benchmark_pod_has_no_token_no_capability_and_one_writable_place(lab: Lab) -> None:
+    script = script_for("probe", PROBE)
+    lab.commit("probe", script=script)
+    body = lab.finished("probe")
+    message = condition(body, "Succeeded")["message"]
+    found = json.loads(message[message.index("{") : message.rindex("}") + 1])
+    assert found == {
+        "token": False, "CapEff": "0000000000000000", "CapBnd": "0000000000000000", "NoNewPrivs": "1", "Seccomp": "2",
+        "root": "read-only", "uid": 10001, "api": False, "metadata": False, "git": False,
+    }, found  # fmt: skip
+
+
+PROBE = """    import json, os, socket
+    status = dict(line.rstrip().split(':\\t', 1) for line in open('/proc/self/status') if ':\\t' in line)
+    def connects(host, port):
+        try:
+            socket.create_connection((host, port), timeout=2).close()
+            return True
+        except OSError:
+            return False
+    try:
+        open('/x', 'w')
+        root = 'writable'
+    except OSError:
+        root = 'read-only'
+    raise ValueError(json.dumps({
+        'token': os.path.exists('/var/run/secrets/kubernetes.io/serviceaccount/token'),
+        'CapEff': status['CapEff'], 'CapBnd': status['CapBnd'], 'NoNewPrivs': status['NoNewPrivs'], 'Seccomp': status['Seccomp'],
+        'root': root, 'uid': os.getuid(),
+        'api': connects(os.environ['KUBERNETES_SERVICE_HOST'], 443), 'metadata': connects('169.254.169.254', 80),
+        'git': connects('GIT', 80)}))"""
+
+
+@pytest.fixture(autouse=True)
+def _probe_knows_the_git_server(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.PROBE", PROBE.replace("'GIT'", repr(lab.git.address)))
+
+
+@pytest.mark.everything
+@pytest.mark.parametrize("image", ["localhost/python:3.8", "localhost/python:venv"])
+def test_any_image_with_a_python_works_unchanged(lab: Lab, kube: Kube, image: str) -> None:
+    name = "image-" + image.rpartition(":")[2].replace(".", "")
+    lab.commit(name, script=SCRIPT, environment={"image": image, "inherit": "none", "package": "tinywork", "path": ["."]})
+    lab.ended_as(name, "Faster", seconds=400)
