@@ -6,6 +6,7 @@ Waiting is always for a state, never for a time: `until` polls a read that costs
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import ssl
@@ -15,7 +16,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,6 +105,13 @@ class Kube:
                 return None
             raise
         return content.decode() if text else json.loads(content)
+
+    @contextlib.contextmanager
+    def stream(self, path: str, *, seconds: float = 300) -> Iterator[Iterator[bytes]]:
+        """GET a path line by line, as watches are; ends after so many seconds without a line."""
+        request = urllib.request.Request(f"{self._server}{path}", headers=self._headers)
+        with urllib.request.urlopen(request, context=self._tls, timeout=seconds) as answer:
+            yield iter(answer)
 
     def get(self, kind: str, name: str, namespace: str) -> Json | None:
         """An object, or None."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ class Lab:
     Attributes:
         release: the namespace of the operator.
         url: of the small repository as pods see it.
+        main: the commit of its branch `next`.
     """
 
     kube: Kube
@@ -47,9 +47,11 @@ class Lab:
     git: GitServer
     tiny: Tiny
     url: str
-    numbers: itertools.count[int] = field(default_factory=itertools.count)
+    main: str
 
-    def documents(self, name: str, *, script: str | None = SCRIPT, labels: Mapping[str, str] | None = None, **spec: Any) -> list[Json]:
+    def documents(
+        self, name: str, *, script: str | None = SCRIPT, labels: Mapping[str, str] | None = None, **spec: Any
+    ) -> list[Json]:
         """A Commit over the small repository and the ConfigMap of its script; `spec` replaces fields."""
         fields: Json = {
             "repository": {"url": self.url, "name": "tests/tiny"},
@@ -68,7 +70,9 @@ class Lab:
             found.append(config_map)
             fields["test"] = {"script": {"configMapKeyRef": {"name": f"{name}-test", "key": "test.py"}}}
         metadata = {"name": name, "labels": {"e2e": "yes", **(labels or {})}}
-        found.append({"apiVersion": "isobench.dev/v1alpha1", "kind": "Commit", "metadata": metadata, "spec": {**fields, **spec}})
+        found.append(
+            {"apiVersion": "isobench.dev/v1alpha1", "kind": "Commit", "metadata": metadata, "spec": {**fields, **spec}}
+        )
         return found
 
     def commit(self, name: str, **fields: Any) -> str:
@@ -94,7 +98,10 @@ class Lab:
         try:
             return until(f"{name}: {what}", read, seconds=seconds)
         except AssertionError as error:
-            pods = "\n".join(f"{pod['metadata']['name']}: {pod['status'].get('phase')}" for pod in self.kube.pods_of(name, self.namespace))
+            pods = "\n".join(
+                f"{pod['metadata']['name']}: {pod['status'].get('phase')}"
+                for pod in self.kube.pods_of(name, self.namespace)
+            )
             raise AssertionError(f"{what} did not come about\n{told(seen[0] if seen else None)}\n{pods}") from error
 
     def finished(self, name: str, *, seconds: float = 300) -> Json:
@@ -112,8 +119,13 @@ class Lab:
 
         def read() -> Json | None:
             for pod in self.kube.pods_of(name, self.namespace, role=role):
-                statuses = [*(pod["status"].get("initContainerStatuses") or ()), *(pod["status"].get("containerStatuses") or ())]
-                if any("running" in one["state"] and (container is None or one["name"] == container) for one in statuses):
+                statuses = [
+                    *(pod["status"].get("initContainerStatuses") or ()),
+                    *(pod["status"].get("containerStatuses") or ()),
+                ]
+                if any(
+                    "running" in one["state"] and (container is None or one["name"] == container) for one in statuses
+                ):
                     return pod
             return None
 

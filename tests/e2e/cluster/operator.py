@@ -20,7 +20,11 @@ class Operator:
     def pods(self) -> list[Json]:
         """Its pods that are not on their way out."""
         labels = "app.kubernetes.io/name=isobench,app.kubernetes.io/component=operator"
-        return [pod for pod in self.kube.list("Pod", self.namespace, labels=labels) if "deletionTimestamp" not in pod["metadata"]]
+        return [
+            pod
+            for pod in self.kube.list("Pod", self.namespace, labels=labels)
+            if "deletionTimestamp" not in pod["metadata"]
+        ]
 
     def ready(self, count: int = 1) -> list[Json]:
         """Wait until so many are ready."""
@@ -34,7 +38,9 @@ class Operator:
     def kill(self) -> None:
         """SIGKILL, without a moment of grace; its Deployment starts another."""
         for pod in self.pods():
-            self.kube.kubectl("delete", "pod", "-n", self.namespace, pod["metadata"]["name"], "--grace-period=0", "--force")
+            self.kube.kubectl(
+                "delete", "pod", "-n", self.namespace, pod["metadata"]["name"], "--grace-period=0", "--force"
+            )
 
     @contextlib.contextmanager
     def scaled(self, replicas: int) -> Iterator[None]:

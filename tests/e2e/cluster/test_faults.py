@@ -19,8 +19,12 @@ def assert_once_each(lab: Lab, name: str, *roles: str) -> None:
     assert counts == dict.fromkeys(roles, 1), counts
 
 
-def test_an_operator_killed_at_every_stage_loses_nothing_and_runs_nothing_twice(lab: Lab, operator: Operator, model: ModelServer) -> None:
-    lab.commit("killed", script=None, test=generate(model), measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"})
+def test_an_operator_killed_at_every_stage_loses_nothing_and_runs_nothing_twice(
+    lab: Lab, operator: Operator, model: ModelServer
+) -> None:
+    lab.commit(
+        "killed", script=None, test=generate(model), measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"}
+    )
     for role in ("prepare-head", "generate", "base", "head"):
         lab.running("killed", role)
         operator.kill()
@@ -60,10 +64,23 @@ def test_a_deleted_commit_takes_its_jobs_with_it(lab: Lab) -> None:
 def test_a_suspended_commit_stands_still_and_goes_on(lab: Lab) -> None:
     lab.commit("paused")
     lab.running("paused", "base")
-    lab.kube.kubectl("patch", "commit", "paused", "-n", lab.namespace, "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    lab.kube.kubectl(
+        "patch", "commit", "paused", "-n", lab.namespace, "--type=merge", "-p", '{"spec":{"suspend":true}}'
+    )
     lab.when("paused", "Suspended", lambda body: condition(body, "Succeeded").get("reason") == "Suspended")
-    until("its pods are gone", lambda: not [pod for pod in lab.kube.pods_of("paused", lab.namespace, role="base") if pod["status"]["phase"] == "Running"])
-    lab.kube.kubectl("patch", "commit", "paused", "-n", lab.namespace, "--type=merge", "-p", '{"spec":{"suspend":false}}')
+    until(
+        "its pods are gone",
+        lambda: (
+            not [
+                pod
+                for pod in lab.kube.pods_of("paused", lab.namespace, role="base")
+                if pod["status"]["phase"] == "Running"
+            ]
+        ),
+    )
+    lab.kube.kubectl(
+        "patch", "commit", "paused", "-n", lab.namespace, "--type=merge", "-p", '{"spec":{"suspend":false}}'
+    )
     lab.ended_as("paused", "Faster")
 
 
@@ -105,6 +122,11 @@ def test_a_gpu_that_goes_sick_while_measuring_is_told_and_tried_again(lab: Lab, 
         node.gpus(count=2, sick=2)
         pod = lab.running("sick", "base")
         lab.kube.kubectl("delete", "pod", "-n", lab.namespace, pod["metadata"]["name"], "--grace-period=0", "--force")
-        lab.when("sick", "it waits for a GPU, in words", lambda body: condition(body, "Succeeded").get("reason") == "Unschedulable", seconds=60)
+        lab.when(
+            "sick",
+            "it waits for a GPU, in words",
+            lambda body: condition(body, "Succeeded").get("reason") == "Unschedulable",
+            seconds=60,
+        )
     body = lab.ended_as("sick", "Faster", seconds=300)
     assert is_true(body, "Measured"), told(body)

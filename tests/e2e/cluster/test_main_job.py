@@ -26,7 +26,12 @@ def demo_commit(lab: Lab, example_repositories: Path) -> list[dict]:
     }
     commit["spec"]["environment"] |= {"image": IMAGE, "inherit": "none"}
     commit["spec"]["test"] = {"script": {"configMapKeyRef": {"name": "packaging-test", "key": "test.py"}}}
-    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "packaging-test"}, "data": {"test.py": script}}
+    config_map = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "packaging-test"},
+        "data": {"test.py": script},
+    }
     return [config_map, commit]
 
 
@@ -64,7 +69,12 @@ def test_a_real_commit_becomes_a_speedup_and_a_dataset(lab: Lab, example_reposit
 
 def test_a_model_writes_the_test(lab: Lab, model: ModelServer) -> None:
     lab.kube.apply(
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "model-key"}, "stringData": {"key": "sk-canary-4711"}},
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "model-key"},
+            "stringData": {"key": "sk-canary-4711"},
+        },
         namespace=lab.namespace,
     )
     lab.commit("generated", script=None, test=generate(model))
@@ -75,7 +85,9 @@ def test_a_model_writes_the_test(lab: Lab, model: ModelServer) -> None:
     for pod in lab.kube.pods_of("generated", lab.namespace):
         role = pod["metadata"]["labels"]["isobench.dev/role"]
         assert ("model-key" in json.dumps(pod["spec"])) == (role == "generate"), role
-        assert "sk-canary-4711" not in lab.kube.kubectl("logs", "-n", lab.namespace, pod["metadata"]["name"], "--all-containers")
+        assert "sk-canary-4711" not in lab.kube.kubectl(
+            "logs", "-n", lab.namespace, pod["metadata"]["name"], "--all-containers"
+        )
 
 
 def generate(model: ModelServer) -> dict:

@@ -30,17 +30,36 @@ def test_a_real_prometheus_scrapes_the_operator_and_every_panel_has_data(lab: La
 
 def test_an_operator_may_do_what_it_does_and_nothing_else(lab: Lab) -> None:
     account = f"system:serviceaccount:{lab.release}:isobench-operator"
-    for verb, what in (("get", "secrets"), ("list", "secrets"), ("create", "pods"), ("create", "roles"), ("escalate", "roles"), ("impersonate", "users"), ("delete", "commits")):
+    for verb, what in (
+        ("get", "secrets"),
+        ("list", "secrets"),
+        ("create", "pods"),
+        ("create", "roles"),
+        ("escalate", "roles"),
+        ("impersonate", "users"),
+        ("delete", "commits"),
+    ):
         printed = lab.kube.kubectl("auth", "can-i", verb, what, "-n", lab.namespace, f"--as={account}", check=False)
         assert printed.strip().endswith("no"), (verb, what, printed)
     for name in ("isobench-run",):
-        printed = lab.kube.kubectl("auth", "can-i", "--list", "-n", lab.namespace, f"--as=system:serviceaccount:{lab.namespace}:{name}")
-        rights = [line for line in printed.splitlines()[1:] if line.strip() and "selfsubject" not in line and not line.startswith(" ")]
+        printed = lab.kube.kubectl(
+            "auth", "can-i", "--list", "-n", lab.namespace, f"--as=system:serviceaccount:{lab.namespace}:{name}"
+        )
+        rights = [
+            line
+            for line in printed.splitlines()[1:]
+            if line.strip() and "selfsubject" not in line and not line.startswith(" ")
+        ]
         assert not rights, printed
 
 
 def test_bad_pods_are_refused_in_a_work_namespace(lab: Lab) -> None:
-    bad = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bad"}, "spec": {"hostNetwork": True, "containers": [{"name": "a", "image": "a"}]}}
+    bad = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "bad"},
+        "spec": {"hostNetwork": True, "containers": [{"name": "a", "image": "a"}]},
+    }
     assert "violates PodSecurity" in lab.kube.apply(bad, namespace=lab.namespace, check=False)
 
 
@@ -49,11 +68,21 @@ def test_the_operators_writes_per_commit_are_few(lab: Lab, model) -> None:
 
     def writes() -> int:
         text = lab.kube.read("/metrics", text=True)
-        found = re.findall(r'^apiserver_request_total\{[^}]*resource="(jobs|commits|events)"[^}]*verb="(POST|PATCH|PUT|DELETE|APPLY)"[^}]*\} (\d+)', text, re.MULTILINE)
+        found = re.findall(
+            r'^apiserver_request_total\{[^}]*resource="(jobs|commits|events)"[^}]*verb="(POST|PATCH|PUT|DELETE|APPLY)"[^}]*\} (\d+)',
+            text,
+            re.MULTILINE,
+        )
         return sum(int(count) for _, _, count in found)
 
     assert writes() >= 0
-    lab.commit("counted", script=None, test=generate(model), measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"}, main=lab.tiny.main)
+    lab.commit(
+        "counted",
+        script=None,
+        test=generate(model),
+        measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"},
+        main=lab.main,
+    )
     lab.finished("counted", seconds=400)
     counted = operator_writes(lab, "counted")
     assert counted <= 16, counted
@@ -62,7 +91,14 @@ def test_the_operators_writes_per_commit_are_few(lab: Lab, model) -> None:
 def operator_writes(lab: Lab, name: str) -> int:
     """Jobs created, status writes and events of one Commit, from what the API server keeps of each."""
     jobs = len(lab.kube.jobs_of(name, lab.namespace))
-    events = len([event for event in lab.kube.events_of(name, lab.namespace) if event.get("reportingComponent", "").startswith("isobench") or event.get("source", {}).get("component", "").startswith("isobench")])
+    events = len(
+        [
+            event
+            for event in lab.kube.events_of(name, lab.namespace)
+            if event.get("reportingComponent", "").startswith("isobench")
+            or event.get("source", {}).get("component", "").startswith("isobench")
+        ]
+    )
     logs = [json.loads(line) for line in Operator(lab.kube, lab.release).logs().splitlines() if line.startswith("{")]
     statuses = len([line for line in logs if line.get("name") == name and line.get("event") == "status written"])
     return jobs + events + statuses

@@ -17,7 +17,9 @@ SOON = 60.0
 
 
 def waits_as(lab: Lab, name: str, reason: str, words: str) -> None:
-    body = lab.when(name, f"it says {reason}", lambda found: condition(found, "Succeeded").get("reason") == reason, seconds=SOON)
+    body = lab.when(
+        name, f"it says {reason}", lambda found: condition(found, "Succeeded").get("reason") == reason, seconds=SOON
+    )
     said = condition(body, "Succeeded")
     assert said["status"] in ("Unknown", "False"), told(body)
     assert words in said["message"], told(body)
@@ -45,7 +47,10 @@ def test_a_secret_that_is_missing_is_named(lab: Lab, model: ModelServer) -> None
 
 
 def test_an_image_that_does_not_exist_is_told_while_it_waits(lab: Lab) -> None:
-    lab.commit("no-image", environment={"image": "localhost/not-there:1", "inherit": "none", "package": "tinywork", "path": ["."]})
+    lab.commit(
+        "no-image",
+        environment={"image": "localhost/not-there:1", "inherit": "none", "package": "tinywork", "path": ["."]},
+    )
     waits_as(lab, "no-image", "ImagePull", "localhost/not-there:1")
     lab.kube.kubectl("delete", "commit", "no-image", "-n", lab.namespace)
 
@@ -57,7 +62,12 @@ def test_too_few_gpus_are_told_while_it_waits(lab: Lab) -> None:
 
 
 def test_a_quota_that_is_reached_is_told_and_waited_for(lab: Lab) -> None:
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"}, "spec": {"hard": {"pods": "0"}}}
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "tight"},
+        "spec": {"hard": {"pods": "0"}},
+    }
     lab.kube.apply(quota, namespace=lab.namespace)
     try:
         lab.commit("over-quota")
@@ -68,7 +78,7 @@ def test_a_quota_that_is_reached_is_told_and_waited_for(lab: Lab) -> None:
 
 
 def test_a_main_that_cannot_be_built_costs_only_itself(lab: Lab) -> None:
-    install = ['case "$ISOBENCH_SHA" in MAIN*) exit 7;; esac'.replace("MAIN", lab.tiny.main[:10])]
+    install = ['case "$ISOBENCH_SHA" in MAIN*) exit 7;; esac'.replace("MAIN", lab.main[:10])]
     lab.commit(
         "broken-main",
         main="next",
@@ -84,9 +94,14 @@ def test_a_main_whose_build_is_killed_whole_costs_only_itself(lab: Lab) -> None:
     eat = 'case "$ISOBENCH_SHA" in MAIN*) python3 -c "x = [bytearray(1 << 20) for _ in range(1 << 16)]";; esac'
     environment = {
         "image": IMAGE, "inherit": "none", "package": "tinywork", "path": ["."],
-        "install": [eat.replace("MAIN", lab.tiny.main[:10])], "resources": {"limits": {"memory": "512Mi"}},
+        "install": [eat.replace("MAIN", lab.main[:10])], "resources": {"limits": {"memory": "512Mi"}},
     }  # fmt: skip
-    lab.commit("killed-main", main="next", environment=environment, measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"})
+    lab.commit(
+        "killed-main",
+        main="next",
+        environment=environment,
+        measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"},
+    )
     body = lab.ended_as("killed-main", "Faster", seconds=500)
     main = next(one for one in body["status"]["revisions"] if one["name"] == "main")
     assert main["reason"] in ("OutOfMemory", "InstallFailed"), told(body)
@@ -112,7 +127,9 @@ def test_a_spec_is_immutable_once_accepted(lab: Lab) -> None:
     lab.commit("fixed", suspend=True)
     lab.when("fixed", "Accepted", lambda body: is_true(body, "Accepted"))
     patch = '{"spec":{"measurement":{"budgetSeconds":7}}}'
-    printed = lab.kube.kubectl("patch", "commit", "fixed", "-n", lab.namespace, "--type=merge", "-p", patch, check=False)
+    printed = lab.kube.kubectl(
+        "patch", "commit", "fixed", "-n", lab.namespace, "--type=merge", "-p", patch, check=False
+    )
     assert "immutable" in printed, printed
     lab.kube.kubectl("delete", "commit", "fixed", "-n", lab.namespace)
 

@@ -39,7 +39,8 @@ FORGE = """    for name in ('/dev/termination-log', '/isobench/out/outcome.json'
         except OSError:
             pass
     raise ValueError('forged what it could')"""
-MEMORY_OF_PARENT = """    import os
+MEMORY_OF_PARENT = (
+    """    import os
     found = []
     for pid in filter(str.isdigit, os.listdir('/proc')):
         if int(pid) == os.getpid():
@@ -56,7 +57,9 @@ MEMORY_OF_PARENT = """    import os
             found.append(place)
     os.system('rm -rf /isobench/out/* /isobench/in/* /isobench/env/* 2>/dev/null')
     assert not found, found
-""" + CALL
+"""
+    + CALL
+)
 
 HOSTILE = {
     "oom": (EAT, "OutOfMemory"),
@@ -67,7 +70,10 @@ HOSTILE = {
     "forge": (FORGE, "TestFailed"),
     "snoop": (MEMORY_OF_PARENT, "Faster"),
 }
-MAY_END_AS = {"fork-bomb": {"SampleTooLong", "TestFailed", "WorkerCrashed"}, "disk": {"DiskFull", "Evicted", "TestFailed", "WorkerCrashed", "ContainerFailed"}}
+MAY_END_AS = {
+    "fork-bomb": {"SampleTooLong", "TestFailed", "WorkerCrashed"},
+    "disk": {"DiskFull", "Evicted", "TestFailed", "WorkerCrashed", "ContainerFailed"},
+}
 SMALL = {"limits": {"cpu": "1", "memory": "512Mi", "ephemeral-storage": "1Gi", "nvidia.com/gpu": "0"}}
 
 
@@ -143,5 +149,7 @@ def _probe_knows_the_git_server(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("image", ["localhost/python:3.8", "localhost/python:venv"])
 def test_any_image_with_a_python_works_unchanged(lab: Lab, kube: Kube, image: str) -> None:
     name = "image-" + image.rpartition(":")[2].replace(".", "")
-    lab.commit(name, script=SCRIPT, environment={"image": image, "inherit": "none", "package": "tinywork", "path": ["."]})
+    lab.commit(
+        name, script=SCRIPT, environment={"image": image, "inherit": "none", "package": "tinywork", "path": ["."]}
+    )
     lab.ended_as(name, "Faster", seconds=400)
