@@ -1,6 +1,7 @@
 """A real API server on etcd, without nodes or controllers: what takes, refuses and authorizes objects, in four seconds.
 
-For tests of manifests and admission. Whatever needs a kubelet or a controller is an end-to-end test on the cluster of tests/cluster.
+For tests of manifests, of admission and of the operator's requests. Nothing ends by itself here: whatever needs a kubelet or a
+controller is an end-to-end test on the cluster of tests/cluster.
 """
 
 from __future__ import annotations
@@ -11,19 +12,18 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
 from .helm import tool
 
 Json = dict[str, Any]
-START_SECONDS = 60
-TOKEN = "the-administrator"
+START_SECONDS, END_SECONDS = 60, 20
+USERS = {"admin": "system:masters", "operator": "", "nobody": ""}
 
 
 def free_ports(count: int) -> list[int]:
@@ -35,18 +35,98 @@ def free_ports(count: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in found]
 
 
-@dataclass(frozen=True)
 class ApiServer:
-    """A running server.
+    """etcd and kube-apiserver below a folder; a context manager.
 
     Attributes:
         kubeconfig: of an administrator.
         ca: its certificate.
     """
 
-    kubeconfig: Path
-    port: int
-    ca: Path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, self._client, self._peer = free_ports(3)
+        # A self-signed certificate that is followed by its authority's.
+        self.ca = folder / "certificates" / "apiserver.crt"
+        self.kubeconfig = self.kubeconfig_of("admin")
+        self._etcd: subprocess.Popen[bytes] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        openssl = shutil.which("openssl") or "openssl"
+        subprocess.run([openssl, "genrsa", "-out", str(self._key), "2048"], check=True, capture_output=True)
+        lines = [f"token-of-{user},{user},{user}" + (f',"{group}"' if group else "") for user, group in USERS.items()]
+        (self.folder / "tokens.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for user in USERS:
+            self._write_kubeconfig(user)
+        try:
+            self._start_etcd()
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _end(self._server)
+        _end(self._etcd)
+
+    def kubeconfig_of(self, user: str) -> Path:
+        """The kubeconfig of a user: `admin`, `operator` and `nobody`, the latter two without any right that a test does not give."""
+        return self.folder / f"{user}.kubeconfig"
+
+    @property
+    def _key(self) -> Path:
+        return self.folder / "sa.key"
+
+    def _run(self, name: str, flags: Mapping[str, object]) -> subprocess.Popen[bytes]:
+        arguments = [tool(name), *(f"--{flag}={value}" for flag, value in flags.items())]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder)
+
+    def _start_etcd(self) -> None:
+        client, peer = f"http://127.0.0.1:{self._client}", f"http://127.0.0.1:{self._peer}"
+        flags = {
+            "data-dir": self.folder / "etcd",
+            "unsafe-no-fsync": "true",
+            "listen-client-urls": client,
+            "advertise-client-urls": client,
+            "listen-peer-urls": peer,
+            "initial-advertise-peer-urls": peer,
+            "initial-cluster": f"default={peer}",
+        }
+        self._etcd = self._run("etcd", flags)
+
+    def start(self) -> None:
+        """Start the API server.
+
+        Raises:
+            AssertionError: it was not ready in time; with the end of its log.
+        """
+        flags = {
+            "etcd-servers": f"http://127.0.0.1:{self._client}",
+            "cert-dir": self.ca.parent,
+            "bind-address": "127.0.0.1",
+            "secure-port": self.port,
+            "service-account-key-file": self._key,
+            "service-account-signing-key-file": self._key,
+            "service-account-issuer": "https://tests",
+            "token-auth-file": self.folder / "tokens.csv",
+            "authorization-mode": "RBAC",
+            "service-cluster-ip-range": "10.96.0.0/16",
+        }
+        self._server = self._run("kube-apiserver", flags)
+        end = time.monotonic() + START_SECONDS
+        while self.kubectl("get", "--raw", "/readyz").returncode != 0:
+            tail = (self.folder / "kube-apiserver.log").read_text(encoding="utf-8", errors="replace")[-800:]
+            assert self._server.poll() is None, f"the API server has ended: {tail}"
+            assert time.monotonic() < end, f"no API server after {START_SECONDS} s: {tail}"
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Stop the API server; etcd keeps what there is."""
+        _end(self._server)
+        self._server = None
 
     def kubectl(self, *arguments: str, stdin: Any = None) -> subprocess.CompletedProcess[str]:
         """Run kubectl as administrator; `stdin` is an object or a list of objects."""
@@ -78,62 +158,32 @@ class ApiServer:
         self.ok("create", "-f", "-", stdin=body)
         return name
 
+    def _write_kubeconfig(self, user: str) -> None:
+        cluster = {"server": f"https://127.0.0.1:{self.port}", "certificate-authority": str(self.ca)}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "tests",
+            "clusters": [{"name": "tests", "cluster": cluster}],
+            "users": [{"name": user, "user": {"token": f"token-of-{user}"}}],
+            "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": user}}],
+        }
+        self.kubeconfig_of(user).write_text(yaml.safe_dump(body), encoding="utf-8")
+
+
+def _end(process: subprocess.Popen[bytes] | None) -> None:
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
 
 @contextmanager
 def running(folder: Path) -> Iterator[ApiServer]:
-    """Start etcd and the API server below a folder; both are gone at the end.
-
-    Raises:
-        AssertionError: it was not ready in time; with the end of its log.
-    """
-    client, peer, port = free_ports(3)
-    key = folder / "sa.key"
-    subprocess.run(
-        [shutil.which("openssl") or "openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True
-    )
-    (folder / "tokens.csv").write_text(f'{TOKEN},admin,1,"system:masters"\n', encoding="utf-8")
-    url = f"http://127.0.0.1:{client}"
-    commands = {
-        "etcd": [
-            "--data-dir", str(folder / "etcd"), "--unsafe-no-fsync", "--listen-client-urls", url, "--advertise-client-urls", url,
-            "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
-            "--initial-cluster", f"default=http://127.0.0.1:{peer}",
-        ],
-        "kube-apiserver": [
-            "--etcd-servers", url, "--cert-dir", str(folder / "certificates"), "--bind-address", "127.0.0.1", "--secure-port", str(port),
-            "--service-account-key-file", str(key), "--service-account-signing-key-file", str(key), "--service-account-issuer", "https://tests",
-            "--token-auth-file", str(folder / "tokens.csv"), "--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/16",
-        ],
-    }  # fmt: skip
-    ca = folder / "certificates" / "apiserver.crt"
-    server = ApiServer(kubeconfig=folder / "kubeconfig", port=port, ca=ca)
-    server.kubeconfig.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "tests",
-                "clusters": [
-                    {
-                        "name": "tests",
-                        "cluster": {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(ca)},
-                    }
-                ],
-                "users": [{"name": "admin", "user": {"token": TOKEN}}],
-                "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "admin"}}],
-            }
-        ),
-        encoding="utf-8",
-    )
-    with ExitStack() as stack:
-        for name, arguments in commands.items():
-            log = stack.enter_context((folder / f"{name}.log").open("wb"))
-            process = subprocess.Popen([tool(name), *arguments], stdout=log, stderr=subprocess.STDOUT)
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-        end = time.monotonic() + START_SECONDS
-        while server.kubectl("get", "--raw", "/readyz").returncode != 0:
-            tail = (folder / "kube-apiserver.log").read_text(encoding="utf-8")[-800:]
-            assert time.monotonic() < end, f"no API server after {START_SECONDS} s: {tail}"
-            time.sleep(0.2)
+    """Start etcd and the API server below a folder; both are gone at the end."""
+    with ApiServer(folder) as server:
         yield server

@@ -65,7 +65,7 @@ class Cluster(Protocol):
         """Every custom resource of a kind, some hundreds at a time; one that changes meanwhile may come twice."""
 
     async def children(self, owner: Json) -> Children:
-        """The Jobs and pods that carry the owner's UID in their labels."""
+        """The Jobs and pods that carry the owner's UID in their labels; the pods no older than the Jobs."""
 
     async def events_about(self, objects: Sequence[Json]) -> tuple[Json, ...]:
         """The core/v1 events about these Jobs and pods: why one of them does not come to run."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -21,9 +22,12 @@ from isobench_operator.cluster.ports import ClusterError, HeldBack, Json, Reject
 from .login import Login
 
 logger = logging.getLogger(__name__)
+MANAGER = "isobench-operator"
 CONCURRENCY = 32
 SECONDS = 30.0
 MOST_PAUSE_SECONDS = 30.0
+_DENIED = re.compile(r"denied (the )?request")
+"""How webhooks and policies end their refusals; a quota's or RBAC's are worded otherwise."""
 MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
 
 
@@ -166,9 +170,6 @@ class Api:
         self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + seconds)
 
 
-MANAGER = "isobench-operator"
-
-
 def resource_of(path: str) -> str:
     """The resource of a path, with its subresource: a label with few values."""
     parts = path.strip("/").split("/")
@@ -201,7 +202,7 @@ def refusal(verb: str, path: str, code: int, status: Json) -> ClusterError:
             return Expired(words)
         case 400 | 413 | 422 if creating:
             return Rejected(message)
-        case 403 if creating and "denied the request" in message:
+        case 403 if creating and _DENIED.search(message):
             return Rejected(message)
         case 403 if creating and _terminating(status):
             return ClusterError(words)

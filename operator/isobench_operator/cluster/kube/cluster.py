@@ -91,9 +91,9 @@ class KubeCluster:
         """The Jobs and pods that carry the owner's UID in their labels."""
         namespace = owner["metadata"]["namespace"]
         query = {"labelSelector": f"{naming.UID_LABEL}={owner['metadata']['uid']}"}
-        jobs, pods = await asyncio.gather(
-            self._api.get(_path("Job", namespace), query), self._api.get(_path("Pod", namespace), query)
-        )
+        # One after the other: pods that are older than their Job could lack the report of one that has ended.
+        jobs = await self._api.get(_path("Job", namespace), query)
+        pods = await self._api.get(_path("Pod", namespace), query)
         return Children(jobs=tuple(jobs.get("items") or ()), pods=tuple(pods.get("items") or ()))
 
     async def events_about(self, objects: Sequence[Json]) -> tuple[Json, ...]:
