@@ -35,7 +35,7 @@ def tool(name: str) -> str:
     Raises:
         ToolMissingError: none of the three.
     """
-    path = os.pathsep.join((os.environ.get("PATH", ""), str(CACHE)))
+    path = os.pathsep.join((os.environ.get("ISOBENCH_CLUSTER_BIN", ""), os.environ.get("PATH", ""), str(CACHE)))
     if found := shutil.which(name, path=path):
         return found
     CACHE.mkdir(parents=True, exist_ok=True)

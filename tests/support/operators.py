@@ -22,7 +22,7 @@ import yaml
 
 from isobench_operator.cluster.kube import Api
 from isobench_operator.cluster.ports import ClusterError
-from support.apiserver import ApiServer, free_port
+from support.apiserver import ApiServer, free_ports
 from support.fake_cluster import Answers, FakeCluster, request_of
 
 Json = dict[str, Any]
@@ -56,7 +56,7 @@ class Process:
     """`python -m isobench_operator` on this machine; a context manager."""
 
     def __init__(self, server: ApiServer, folder: Path, *, namespaces: list[str], user: str = "operator") -> None:
-        self.metrics_port, self.health_port = free_port(), free_port()
+        self.metrics_port, self.health_port = free_ports(2)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "key").write_text("a key of the tests that is long enough")
         self._config = folder / "config.yaml"
@@ -68,7 +68,7 @@ class Process:
             "health": {"port": self.health_port},
         }
         self._config.write_text(yaml.safe_dump(body))
-        self._kubeconfig = server.kubeconfig(user)
+        self._kubeconfig = server.kubeconfig_of(user)
         self.log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 

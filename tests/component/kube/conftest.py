@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import yaml
 
 from isobench_operator.cluster.kube import Api, KubeCluster, Login
-from support.apiserver import ApiServer, missing
+from support.apiserver import ApiServer, running
 from support.operators import ROOT, rights, until
 
 
@@ -21,23 +20,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(item.fspath).parent == Path(__file__).parent:
             item.add_marker(pytest.mark.apiserver)
+            item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.xdist_group("apiserver"))
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """etcd and kube-apiserver."""
-    words = missing()
-    if words is not None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(words)
-    with ApiServer(tmp_path_factory.mktemp("apiserver")) as found:
+    with running(tmp_path_factory.mktemp("apiserver")) as found:
         yield found
 
 
 @pytest.fixture
 async def admin(server: ApiServer) -> AsyncIterator[Api]:
     """Requests by one who may do everything."""
-    api = Api(Login(server.kubeconfig()))
+    api = Api(Login(server.kubeconfig))
     yield api
     await api.close()
 
@@ -79,12 +76,14 @@ async def namespace(admin: Api, kinds: None) -> str:
     """A namespace of the test's own."""
     name = f"t-{uuid.uuid4().hex[:8]}"
     await admin.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    for account in ("isobench-run", "isobench-collect"):
+        await admin.post(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": account}})
     return name
 
 
 @pytest.fixture
 async def cluster(server: ApiServer, kinds: None) -> AsyncIterator[KubeCluster]:
     """The operator's own view, with no more rights than the chart gives."""
-    found = KubeCluster(Api(Login(server.kubeconfig("operator"))))
+    found = KubeCluster(Api(Login(server.kubeconfig_of("operator"))))
     yield found
     await found.close()

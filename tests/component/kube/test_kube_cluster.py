@@ -199,7 +199,7 @@ async def test_a_quota_holds_a_job_back_until_there_is_room(admin: Api, cluster:
 
 
 async def test_a_right_that_is_missing_is_waited_for_and_named(server: ApiServer, namespace: str) -> None:
-    nobody = KubeCluster(Api(Login(server.kubeconfig("nobody"))))
+    nobody = KubeCluster(Api(Login(server.kubeconfig_of("nobody"))))
     try:
         with pytest.raises(HeldBack, match='User "nobody" cannot create resource "jobs"'):
             await nobody.create(job(namespace))
@@ -220,7 +220,7 @@ async def test_a_namespace_that_goes_away_is_no_verdict_on_the_job(
 
 async def test_a_server_that_is_away_is_said_in_words(tmp_path: Any, server: ApiServer) -> None:
     away = tmp_path / "kubeconfig"
-    away.write_text(server.kubeconfig().read_text().replace(str(server.port), "1"))
+    away.write_text(server.kubeconfig.read_text().replace(str(server.port), "1"))
     cluster = KubeCluster(Api(Login(away), seconds=2))
     with pytest.raises(ClusterError, match=r"the API server did not answer GET .*Cannot connect"):
         await cluster.get(Key("Commit", "n", "c"))
