@@ -55,6 +55,10 @@ class HeldBack(ClusterError):  # noqa: N818 - named after the event
     """The cluster does not take an object for now (a quota is used up); the message says why, and waiting may cure it."""
 
 
+class Outdated(ClusterError):  # noqa: N818 - named after the event
+    """A custom resource was changed or replaced since it was read: what was decided of it may be another's, so it is read again."""
+
+
 class Cluster(Protocol):
     """Effects. Every method may raise ClusterError."""
 
@@ -83,7 +87,7 @@ class Cluster(Protocol):
         """Write the whole status of a custom resource as it was read; one that is gone needs none.
 
         Raises:
-            ClusterError: it was changed or replaced since it was read, so the status may be another's.
+            Outdated: it was changed or replaced since it was read.
         """
 
     async def emit(self, owner: Json, event: Event) -> None:

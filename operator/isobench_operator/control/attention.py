@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from isobench_operator.cluster.ports import Key, key_of
+from isobench_operator.core import naming
 
 from .roster import Roster
 
@@ -57,7 +58,7 @@ class Attention:
             self._tell_datasets(after.key)
 
     def job(self, kind: str | None, job: Json) -> None:
-        """An event of a Job: its end is news, and that it is gone."""
+        """An event of a Job: its end is news, that it is gone, and that Kueue has let it begin."""
         owner = self._roster.owner_of(job)
         if owner is None:
             return
@@ -69,7 +70,7 @@ class Attention:
             return
         if kind is None:
             self._passes.look(owner.key)
-        elif over:
+        elif over or _let_in(job):
             self._passes.enqueue(owner.key)
 
     def pod(self, kind: str | None, pod: Json) -> None:
@@ -90,6 +91,12 @@ class Attention:
         if key.kind == "Commit":
             for dataset in self._roster.datasets(key.namespace):
                 self._passes.follow(dataset)
+
+
+def _let_in(job: Json) -> bool:
+    """Whether a Job under Kueue may run and has no pod yet: if none comes, nothing more is told of it."""
+    queued = naming.QUEUE_LABEL in (job["metadata"].get("labels") or {})
+    return queued and not (job.get("spec") or {}).get("suspend") and not (job.get("status") or {}).get("active")
 
 
 def troubles(pod: Json) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from isobench_operator.cluster.ports import Cluster, ClusterError, Key, key_of
+from isobench_operator.cluster.ports import Cluster, ClusterError, Key, Outdated, key_of
 
 from .queue import WorkQueue
 from .reconciler import Pass, Reconciler
@@ -141,6 +141,9 @@ class Loop:
         try:
             done = await self._reconciler.reconcile(key)
             await self._follow(done)
+        except Outdated as error:
+            logger.debug("%s %s/%s: %s; read again", *key, error, extra={"about": key})
+            self.queue.failed(key)
         except ClusterError as error:
             delay = self._fail(key, error)
             if self._troubled is not None:

@@ -84,7 +84,8 @@ class Reconciler:
             await self._cluster.emit(owner, Event(notice.type, notice.reason, notice.message))
         looks = [plan.requeue_after]
         if not plan.finished:
-            looks += [again, PATIENCE_SECONDS if plan.create else None, HELD_SECONDS if held else None]
+            begun = plan.create or any(not one.suspend for one in plan.suspend)
+            looks += [again, PATIENCE_SECONDS if begun else None, HELD_SECONDS if held else None]
         soonest = min((seconds for seconds in looks if seconds is not None), default=None)
         return self._pass(key, started, owner=owner, plan=replace(plan, requeue_after=soonest), observed=observed)
 

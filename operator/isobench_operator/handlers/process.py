@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 
 from isobench_operator.cluster.kube import Api, KubeCluster, Login
@@ -42,7 +43,6 @@ class Operator:
 
 def build(settings: OperatorSettings, login: Login) -> Operator:
     """Put an operator together; nothing is sent yet."""
-
     secret = settings.decisions.secret
     queue: WorkQueue[Key] = WorkQueue()
     roster = Roster()
@@ -67,7 +67,6 @@ def build(settings: OperatorSettings, login: Login) -> Operator:
 
 async def wait_for_cluster(cluster: KubeCluster, namespaces: tuple[str, ...] | None, stop: asyncio.Event) -> None:
     """Wait until our kinds can be read, saying what is missing."""
-
     delay = 1.0
     while not stop.is_set():
         try:
@@ -76,13 +75,19 @@ async def wait_for_cluster(cluster: KubeCluster, namespaces: tuple[str, ...] | N
             logger.warning("waiting for the cluster, asking again in %.0f s: %s", delay, error)
         else:
             return
-        await asyncio.wait({asyncio.ensure_future(stop.wait())}, timeout=delay)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), delay)
         delay = min(MOST_WAIT_SECONDS, delay * 2)
 
 
 async def run(settings: OperatorSettings, login: Login) -> int:
-    """Run until a signal comes; returns the exit code."""
+    """Run until a signal comes; returns the exit code.
 
+    Raises:
+        LoginError: no cluster can be found.
+        PortError: a page cannot be served.
+    """
+    await login.configuration()  # what is wrong with it now is wrong with how this process was started
     operator = build(settings, login)
     stop, unwatch = asyncio.Event(), asyncio.Event()
     running = asyncio.get_running_loop()
@@ -110,7 +115,13 @@ async def run(settings: OperatorSettings, login: Login) -> int:
             working = asyncio.create_task(operator.loop.run(stop), name="isobench")
             working.add_done_callback(lambda _: unwatch.set())
             await asyncio.sleep(0)
-            await watch(operator.attention, login=login, namespaces=settings.namespaces, stop=unwatch, cleanup=finish)
+            try:
+                await watch(
+                    operator.attention, login=login, namespaces=settings.namespaces, stop=unwatch, cleanup=finish
+                )
+            except Exception:
+                logger.exception("the watch has ended; a new process starts it again")
+                return EXIT_FAILED
             if working.done() and not working.cancelled() and (error := working.exception()) is not None:
                 logger.error("the workers have ended", exc_info=error)
                 return EXIT_FAILED

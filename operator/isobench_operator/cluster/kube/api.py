@@ -19,7 +19,7 @@ from kubernetes.aio.client import ApiClient, ApiException
 
 from isobench_operator.cluster.ports import ClusterError, HeldBack, Json, Rejected
 
-from .login import Login
+from .login import Login, LoginError
 
 logger = logging.getLogger(__name__)
 MANAGER = "isobench-operator"
@@ -107,7 +107,10 @@ class Api:
     async def _open(self) -> ApiClient:
         async with self._opening:
             if self._client is None:
-                self._client = await self._login.client()
+                try:
+                    self._client = await self._login.client()
+                except LoginError as error:
+                    raise ClusterError(str(error)) from error
                 self._client.user_agent = MANAGER
             return self._client
 

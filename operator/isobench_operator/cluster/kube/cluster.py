@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
-from isobench_operator.cluster.ports import Children, ClusterError, Event, Json, Key
+from isobench_operator.cluster.ports import Children, ClusterError, Event, Json, Key, Outdated
 from isobench_operator.core import naming
 from isobench_runner.contract import cut_bytes
 
@@ -136,7 +136,7 @@ class KubeCluster:
         """Write the whole status of a custom resource as it was read; one that is gone needs none.
 
         Raises:
-            ClusterError: it was changed or replaced since it was read, so the status may be another's.
+            Outdated: it was changed or replaced since it was read.
         """
         metadata = owner["metadata"]
         # The version keeps a status off an object that is no longer the one it was decided for.
@@ -155,6 +155,8 @@ class KubeCluster:
             await self._api.apply(_path(owner["kind"], metadata["namespace"], metadata["name"], "status"), body)
         except NotFound:
             return
+        except Conflict as error:
+            raise Outdated(str(error)) from error
 
     async def emit(self, owner: Json, event: Event) -> None:
         """Record an event once, however often and by however many it is asked for."""
