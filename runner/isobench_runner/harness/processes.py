@@ -284,6 +284,7 @@ class Process:
             os.killpg(self.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(10)
+        self.family.end()
         self._logs.remove(self._log)
         for fd in (self._command, self._reply, self._log):
             with contextlib.suppress(OSError):

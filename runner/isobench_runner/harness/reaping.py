@@ -48,28 +48,35 @@ def ignore_signals() -> None:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
-def _parents() -> Dict[int, int]:
+def _pids() -> Set[int]:
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
+
+def _parents(pids: Iterable[int]) -> Dict[int, int]:
     parents = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/{}/stat".format(name), "rb") as file:
-                parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/{}/stat".format(pid), "rb") as file:
+            parents[pid] = int(file.read().rpartition(b")")[2].split()[1])
     return parents
 
 
-def descendants(pid: int) -> Set[int]:
-    """Every process below `pid`, the dead that nobody has reaped included."""
-    below: Dict[int, List[int]] = {}
-    for child, parent in _parents().items():
-        below.setdefault(parent, []).append(child)
+def _below(roots: Iterable[int], parents: Dict[int, int]) -> Set[int]:
+    children: Dict[int, List[int]] = {}
+    for child, parent in parents.items():
+        children.setdefault(parent, []).append(child)
     found: Set[int] = set()
-    waiting = [pid]
+    waiting = list(roots)
     while waiting:
-        for child in below.get(waiting.pop(), []):
+        for child in children.get(waiting.pop(), []):
             if child not in found:
                 found.add(child)
                 waiting.append(child)
     return found
+
+
+def descendants(pid: int) -> Set[int]:
+    """Every process below `pid`, the dead that nobody has reaped included."""
+    return _below([pid], _parents(_pids()))
 
 
 def last_pid() -> Optional[int]:
@@ -80,26 +87,45 @@ def last_pid() -> Optional[int]:
 
 
 class Family:
-    """The processes below one, looked for again only where the kernel has given out a number since: a look at all of /proc costs ms.
+    """The processes below a worker, and orphans that were handed to this process: a look at all of /proc costs milliseconds.
+
+    So it is looked at again only where the kernel has given out a number since, and a process that was seen to be another's is not
+    asked again. Who may not miss anything asks `descendants`.
 
     Args:
-        pid: the process.
+        pid: the worker.
         before: `last_pid` from before it was started. A kernel that told the same afterwards cannot be asked.
     """
+
+    _workers: Set[int] = set()  # noqa: RUF012 - shared on purpose: no worker is another's orphan
 
     def __init__(self, pid: int, before: Optional[int]) -> None:
         self._pid = pid
         self._speaks = before is not None and last_pid() != before
         self._seen_at: Optional[int] = None
         self._members: Set[int] = set()
+        self._others: Set[int] = set()
+        self._workers.add(pid)
 
     def members(self) -> Set[int]:
-        """Everything below the process by now; some of it may have ended since."""
+        """Everything below the worker by now; some of it may have ended since."""
         now = last_pid() if self._speaks else None
         if now is None or now != self._seen_at:
-            self._members = descendants(self._pid)
+            self._look()
             self._seen_at = now
         return self._members
+
+    def _look(self) -> None:
+        there = _pids()
+        self._others &= there
+        parents = _parents(there - self._others)
+        orphans = {pid for pid, parent in parents.items() if parent == os.getpid() and pid not in self._workers}
+        self._members = _below([self._pid, *orphans], parents) | orphans
+        self._others |= parents.keys() - self._members - {self._pid}
+
+    def end(self) -> None:
+        """The worker is gone."""
+        self._workers.discard(self._pid)
 
 
 def peak_bytes(pid: int) -> int:
@@ -112,22 +138,22 @@ def peak_bytes(pid: int) -> int:
 
 
 def cpu_ns(pids: Iterable[int]) -> int:
-    """Nanoseconds that the main threads of these processes have run so far; a process that is gone counts as nothing."""
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/{}/schedstat".format(pid), "rb") as file:
-            total += int(file.read().split()[0])
-    return total
+    """Nanoseconds that the threads of these processes have run so far; one that is gone counts as nothing."""
+    return sum(_scheduled(pid, 0) for pid in pids)
 
 
 def run_delay_ns(pid: int) -> int:
     """Nanoseconds that the threads of a process have waited for a CPU so far."""
+    return _scheduled(pid, 1)
+
+
+def _scheduled(pid: int, column: int) -> int:
     total = 0
     with contextlib.suppress(OSError):
         for task in os.listdir("/proc/{}/task".format(pid)):
             name = "/proc/{}/task/{}/schedstat".format(pid, task)
             with contextlib.suppress(OSError, ValueError, IndexError), open(name, "rb") as file:
-                total += int(file.read().split()[1])
+                total += int(file.read().split()[column])
     return total
 
 
