@@ -53,8 +53,12 @@ class Pilot:
     @property
     def single(self) -> bool:
         """Whether its calls kept at most one CPU busy."""
-        warm = self.calls.wall_ns[1:] or self.calls.wall_ns
-        return choices.single_threaded([*(self.calls.cpu_ns[1:] or self.calls.cpu_ns), self.children_ns], warm)
+        calls = self.calls
+        return choices.single_threaded(
+            calls.cpu_ns[1:] or calls.cpu_ns,
+            calls.wall_ns[1:] or calls.wall_ns,
+            elsewhere_ns=self.children_ns + sum(calls.cpu_ns) - sum(calls.own_ns),
+        )
 
 
 def pilot(
@@ -88,6 +92,7 @@ def pilot(
             first.new_modules,
             first.lazy or later.lazy,
             later.gpu,
+            [*first.own_ns, *later.own_ns],
         )
         found = Pilot(
             before_ns, joined, bool(loaded.get("seeded")), str(settled.get("mode")), _whole(settled.get("setup_ns"))

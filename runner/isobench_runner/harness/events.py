@@ -1,18 +1,23 @@
 """What a run can come to besides numbers: a revision that falls, a reason to stop, and what a worker says of its calls. Pure."""
 
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 
 @dataclass(frozen=True)
 class Calls:
-    """What a worker says of calls outside of the protocol: nanoseconds per call, modules that the first one imported."""
+    """What a worker says of calls outside of the protocol: nanoseconds per call, modules that the first one imported.
+
+    Attributes:
+        cpu_ns: of the whole process. own_ns: of the thread that called.
+    """
 
     wall_ns: List[int]
     cpu_ns: List[int]
     new_modules: List[str]
     lazy: Optional[str]
     gpu: bool
+    own_ns: Sequence[int] = ()
 
 
 class Fall(Exception):  # noqa: N818 - a verdict on a revision, not a fault of ours

@@ -243,8 +243,8 @@ class Worker:
     def call(self, seeds: List[int], *, keep: bool = False, seconds: Optional[float] = None) -> "Calls":
         """Call `experiment` once per seed outside of the protocol, timed by the worker alone: pilots, warm-up, checks."""
         answer = self.ask("call", seconds=seconds, seeds=seeds, keep=keep)
-        walls, cpus = answer.get("wall_ns"), answer.get("cpu_ns")
-        for numbers in (walls, cpus):
+        walls, cpus, owns = (answer.get(name) for name in ("wall_ns", "cpu_ns", "own_ns"))
+        for numbers in (walls, cpus, owns):
             if (
                 not isinstance(numbers, list)
                 or len(numbers) != len(seeds)
@@ -259,6 +259,7 @@ class Worker:
             new_modules=[str(one) for one in modules] if isinstance(modules, list) else [],
             lazy=str(lazy)[:100] if lazy else None,
             gpu=bool(answer.get("gpu")),
+            own_ns=list(owns or ()),
         )
 
     def store(self, label: str) -> str:

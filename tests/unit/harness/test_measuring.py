@@ -127,9 +127,14 @@ def test_workers_share_cpus_that_are_not_the_parents_and_change_them_every_round
         assert set(choices.parent_cpus(cpus, index, single=single)) == own
 
 
-@pytest.mark.parametrize(("cpu", "wall", "single"), [([100], [100], True), ([105], [100], True), ([106], [100], False)])
-def test_more_cpu_time_than_wall_time_is_more_than_one_thread(cpu: list[int], wall: list[int], single: bool) -> None:
-    assert choices.single_threaded(cpu, wall) is single
+@pytest.mark.parametrize(
+    ("cpu", "wall", "elsewhere", "single"),
+    [(100, 100, 0, True), (105, 100, 5, True), (106, 100, 0, False), (100, 120, 50, False), (5, 120, 95, False)],
+)
+def test_more_cpu_time_than_wall_time_or_work_elsewhere_is_more_than_one_thread(
+    cpu: int, wall: int, elsewhere: int, single: bool
+) -> None:
+    assert choices.single_threaded([cpu], [wall], elsewhere_ns=elsewhere) is single
 
 
 @pytest.mark.parametrize(
