@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from isobench_runner.contract import Request
+from isobench_runner.contract import CollectRequest, Request
 
 from .builders import digest, measured, prepared, written
 from .fake_cluster import Answer, Said, role_of
@@ -18,14 +18,15 @@ def said(data: dict[str, Any]) -> Said:
     return Said(data=data)
 
 
-def good(role: str, attempt: int, *, script: bool) -> Said:
+def good(role: str, request: Request, *, script: bool) -> Said:
     """How a Job ends when all goes well."""
     if role.startswith("prepare-"):
         return said(prepared(role.removeprefix("prepare-"), script=script))
     if role == "generate":
-        return said(written(attempt))
-    if role.startswith("collect-"):
-        return said({"dataset": digest("dataset"), "records": 1, "commits": 1})
+        return said(written(request.attempt))
+    if isinstance(request, CollectRequest):
+        echo = {"finished": request.finished, "through": request.through}
+        return said({"dataset": digest("dataset"), "records": 1, "commits": 1, **echo})
     return said(measured(role))
 
 
@@ -51,7 +52,7 @@ class Story:
         if waiting:
             answer = waiting.pop(0)
             return answer(request) if callable(answer) else answer
-        return good(role, request.attempt, script=self._script)
+        return good(role, request, script=self._script)
 
     def of(self, role: str) -> list[Any]:
         """The requests of a role."""

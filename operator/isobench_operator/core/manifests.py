@@ -161,23 +161,35 @@ def measure_job(
     )  # fmt: skip
 
 
-def collect_job(owner: Owner, asked: CollectRequest, ident: JobId, *, settings: PodSettings) -> Json:
-    """Assemble a Dataset: `list` (the only container with a token), `collect`, `report`."""
+def collect_job(
+    owner: Owner, asked: CollectRequest, inputs: Sequence[Input], ident: JobId, *, settings: PodSettings
+) -> Json:
+    """Assemble a Dataset: `list` (which alone has a token of the API server), `collect`, where asked for `publish` (which alone has
+    the Hub's), `report`."""
     cluster, request = settings.runtime == "kubernetes", containers.request_text(asked)
-    token = [{"name": "token", "mountPath": TOKEN, "readOnly": True}] if cluster else []
+    source, token = ([], [{"name": "token", "mountPath": TOKEN, "readOnly": True}]) if cluster else (["status"], [])
     listing = containers.trusted(
         settings, "list", source="status", target="in", request=request,
-        mounts=[*mounts(settings, write=("in", "scratch", "store"), read=("status",)), *token],
+        mounts=[*mounts(settings, write=("in", "scratch"), read=source), *token],
     )  # fmt: skip
     collect = containers.trusted(
         settings, "collect", source="in", target="out", request=request,
         mounts=mounts(settings, write=("out", "scratch", "store", "dataset"), read=("in",)),
     )  # fmt: skip
+    publish = [] if asked.publish is None else [
+        containers.trusted(
+            settings, "publish", source="dataset", target="out", request=request,
+            mounts=[
+                *mounts(settings, write=("out", "scratch"), read=("in", "dataset")),
+                *input_mounts(settings, inputs, container="publish"),
+            ],
+        )
+    ]  # fmt: skip
     report = containers.reporter(
         settings, request, mounts(settings, write=("report", "scratch", "store"), read=("in", "out", "dataset"))
     )
     return _assemble(
-        owner, ident, settings, [listing, collect, report], [],
+        owner, ident, settings, [listing, collect, *publish, report], inputs,
         deadlines=deadlines.deadlines(settings.collect_seconds, backoff_limit=settings.backoff_limit),
         placement=Placement(), service_account=settings.collect_service_account,
         extra=[_token_volume()] if cluster else [],

@@ -17,6 +17,7 @@ STAGES = {
     "prepare": "Building the environments",
     "validate": "Trying the test on base",
     "measure": "Measuring",
+    "collect": "Collecting and publishing",
     "platform": "The platform",
 }
 RETRIES = {

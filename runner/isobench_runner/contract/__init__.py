@@ -25,17 +25,19 @@ from .requests import (
     MeasureRequest,
     Model,
     PrepareRequest,
+    Publish,
     Repair,
     Request,
     RequestError,
     Revision,
     Role,
+    StoredFile,
     parse_request,
 )
 
 __all__ = [
     "EXIT_AGAIN", "EXIT_NEVER", "EXIT_OK", "EXPLANATIONS", "MAX_MESSAGE_BYTES", "REQUEST_VARIABLE", "CollectRequest",
-    "Environment", "Explanation", "GenerateRequest", "MeasureRequest", "MessageError", "Model", "PrepareRequest", "Reason",
-    "Repair", "Report", "Request", "RequestError", "Retry", "Revision", "Role", "StageError", "cut_bytes", "decode", "encode",
+    "Environment", "Explanation", "GenerateRequest", "MeasureRequest", "MessageError", "Model", "PrepareRequest", "Publish", "Reason",
+    "Repair", "Report", "Request", "RequestError", "Retry", "Revision", "Role", "StageError", "StoredFile", "cut_bytes", "decode", "encode",
     "environment_key", "exit_code", "parse_request", "repository_name",
 ]  # fmt: skip

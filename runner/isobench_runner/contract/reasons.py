@@ -76,6 +76,11 @@ class Reason(StrEnum):
     WORKER_CRASHED = "WorkerCrashed"
     MEASURE_TIMEOUT = "MeasureTimeout"
     RESULT_INVALID = "ResultInvalid"
+    # Collecting and publishing
+    API_SERVER_UNAVAILABLE = "ApiServerUnavailable"
+    HUB_UNAVAILABLE = "HubUnavailable"
+    HUB_TOKEN_REJECTED = "HubTokenRejected"  # noqa: S105 - a word for people
+    PUBLISH_REFUSED = "PublishRefused"
     # Platform
     OUT_OF_MEMORY = "OutOfMemory"
     EVICTED = "Evicted"
@@ -94,7 +99,7 @@ class Explanation:
     """What a reason means to the user.
 
     Attributes:
-        stage: who finds it: accept, fetch, generate, prepare, validate, measure, platform.
+        stage: who finds it: accept, fetch, generate, prepare, validate, measure, collect, platform.
         retry: what happens to the Job.
         meaning: one or two sentences on what was seen.
         remedy: what the user can do about it.
@@ -326,6 +331,26 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "measure",
         "What the untrusted container left behind does not pass validation.",
         "The message names the field; if it repeats, read the logs of the stage.",
+    ),
+    Reason.API_SERVER_UNAVAILABLE: _backoff(
+        "collect",
+        "The collector could not list the Commits of its namespace.",
+        "The message has the API server's answer; a 403 means that the chart's Role of isobench-collect is missing there.",
+    ),
+    Reason.HUB_UNAVAILABLE: _backoff(
+        "collect",
+        "The Hugging Face Hub did not answer, or asked for less haste. The records are collected; they are not published.",
+        "Wait, or check proxies and the network policy of collecting pods, then retry; what was uploaded is not sent again.",
+    ),
+    Reason.HUB_TOKEN_REJECTED: _never(
+        "collect",
+        "The Hub does not let the token of publish.secretKeyRef write to the repository.",
+        "Use a token with the right to write to that owner's datasets, then retry.",
+    ),
+    Reason.PUBLISH_REFUSED: _never(
+        "collect",
+        "The repository holds something that these records cannot be merged with, or the Hub does not take it.",
+        "The message says what is there; publish to another repository, or move what is in the way.",
     ),
     Reason.OUT_OF_MEMORY: _never(
         "platform",

@@ -229,6 +229,32 @@ class MeasureRequest(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    """A file of a Dataset that the store holds."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publish:
+    """Where the records are pushed.
+
+    Attributes:
+        repository: as the spec has it: `owner/name`, a URL, or an owner alone.
+        token_file: where the Hub token is mounted.
+        keep: which of two rows of one commit stays.
+        dry_run: say what would be done.
+    """
+
+    repository: str
+    token_file: str
+    private: bool = True
+    keep: Literal["latest", "published"] = "latest"
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class CollectRequest(Request):
     """Assemble a Dataset from finished Commits.
 
@@ -236,12 +262,20 @@ class CollectRequest(Request):
         dataset: its name, used for the files.
         views: canonical, swe-perf, gso: further files beside the full record's.
         match_labels: (label, value) pairs that a Commit must carry to be collected; none takes every Commit.
+        files: that the last collection left in the store; None where the Dataset's folder itself outlives the Job.
+        folder: where beside the artifacts a readable copy of the files goes; None for nowhere.
+        finished, through: how many Commits had ended when this was asked, and when the last of them did; reported as they are.
     """
 
     dataset: str
     formats: tuple[str, ...] = ("jsonl", "parquet")
     views: tuple[str, ...] = ()
     match_labels: tuple[tuple[str, str], ...] = ()
+    files: tuple[StoredFile, ...] | None = None
+    folder: str | None = None
+    finished: int = 0
+    through: str | None = None
+    publish: Publish | None = None
 
 
 _KINDS: dict[str, type[Request]] = {

@@ -46,4 +46,5 @@ def conclude(request: CollectRequest, root: Path, store: Store) -> Report:  # no
         words += f"; {len(lost)} gave none"
     files = [{"name": name, "digest": file["digest"], "size": file["bytes"]} for name, file in summary["files"].items()]
     data = {name: summary[name] for name in ("dataset", "records", "commits")}
-    return Report(data={**data, "files": files}, tail=words)
+    data |= {"files": files, "finished": request.finished, "through": request.through}
+    return Report(data=data, tail=words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -256,10 +257,13 @@ def test_a_dataset_selects_by_labels_and_namespace() -> None:
     assert len(collecting.select([other, mine, elsewhere], {}, namespace="bench")) == 2
 
 
-def test_commits_have_finished_when_the_last_has() -> None:
-    assert collecting.finished_at([]) is None
-    assert collecting.finished_at([finished("a"), commit("b")]) is None
-    assert collecting.finished_at([finished("a")]) is not None
+def test_what_ended_long_enough_ago_is_settled() -> None:
+    now = datetime(2026, 1, 2, 3, 0, 10, tzinfo=UTC)
+    commits = [finished("a"), commit("b")]
+    assert collecting.settled(commits, now=now, settle=10) == (commits[0],)
+    assert collecting.settled(commits, now=now, settle=11) == ()
+    assert collecting.through(commits) == "2026-01-02T03:00:00Z"
+    assert collecting.through([commit("b")]) is None
 
 
 def test_content_changes_with_results_and_not_with_conditions_times() -> None:
