@@ -14,7 +14,7 @@ from support.builders import NOW, SETTINGS, dataset, digest, generated, merge, p
 from support.helm import CHART, helm
 from support.kube import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("apiserver")]
+pytestmark = [pytest.mark.chart, pytest.mark.apiserver, pytest.mark.slow, pytest.mark.xdist_group("apiserver")]
 Json = dict[str, Any]
 WORK = "guarded"
 VOLUMES = {"pod": {"volumes": [{"name": "weights", "mountPath": "/weights", "persistentVolumeClaim": {"claimName": "weights"}}], "shmSize": "8Gi"}}  # fmt: skip

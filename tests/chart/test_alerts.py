@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from support.helm import CHART, ROOT, pick, render, tool
+from support.helm import CHART, ROOT, pick, render
+from support.tools import tool
 
+pytestmark = pytest.mark.chart
 Json = dict[str, Any]
 RULES = CHART / "rules" / "isobench.yaml"
 ALERTS: list[Json] = [

@@ -14,7 +14,10 @@ from isobench_operator.control.queue import WorkQueue
 from isobench_operator.control.roster import Roster
 from isobench_operator.metrics import Metrics
 from support.dashboard import DASHBOARD, Query, panels, queries
-from support.helm import CHART, ROOT, pick, render, tool
+from support.helm import CHART, ROOT, pick, render
+from support.tools import tool
+
+pytestmark = pytest.mark.chart
 
 
 def metrics() -> set[str]:

@@ -9,6 +9,8 @@ import pytest
 from isobench_operator.core.settings import RELEASE, PodSettings
 from support.helm import ROOT, pick, render
 
+pytestmark = pytest.mark.chart
+
 DOCKERFILES = {
     name: (ROOT / "images" / name / "Dockerfile").read_text(encoding="utf-8") for name in ("operator", "runner")
 }

@@ -17,7 +17,7 @@ import pytest
 from support.apiserver import ApiServer
 from support.helm import CHART, helm, render
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("apiserver")]
+pytestmark = [pytest.mark.chart, pytest.mark.apiserver, pytest.mark.slow, pytest.mark.xdist_group("apiserver")]
 Json = dict[str, Any]
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 

@@ -9,6 +9,7 @@ import pytest
 
 from support.helm import pick, render
 
+pytestmark = pytest.mark.chart
 Json = dict[str, Any]
 ROLES = ("prepare", "generate", "measure", "collect")
 DNS = {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}],

@@ -14,6 +14,7 @@ from isobench_operator.core.settings import RELEASE, CaBundle, PodSettings, Stor
 from isobench_operator.settings import OperatorSettings, load
 from support.helm import CHART, KUBERNETES, NAMESPACE, ROOT, config, helm, pick, render
 
+pytestmark = pytest.mark.chart
 Json = dict[str, Any]
 READ = {
     ("isobench.dev", "commits"): {"get", "list", "watch"},

@@ -20,7 +20,7 @@ from support.builders import commit, dataset
 from support.helm import CHART, helm
 from support.kube import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("apiserver")]
+pytestmark = [pytest.mark.chart, pytest.mark.apiserver, pytest.mark.slow, pytest.mark.xdist_group("apiserver")]
 Json = dict[str, Any]
 
 

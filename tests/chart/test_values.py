@@ -15,6 +15,7 @@ import yaml
 
 from support.helm import CHART, ROOT, refusal, render
 
+pytestmark = pytest.mark.chart
 Json = dict[str, Any]
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))

@@ -98,5 +98,5 @@ def host_tool(name: str) -> str:
 
 PACKAGES = {
     "nft": "nftables", "ip": "iproute2", "iptables": "iptables", "conntrack": "conntrack", "buildah": "buildah",
-    "mmdebstrap": "mmdebstrap", "nsenter": "util-linux", "openssl": "openssl", "gcc": "gcc libc6-dev",
+    "mmdebstrap": "mmdebstrap", "nsenter": "util-linux", "openssl": "openssl", "gcc": "gcc libc6-dev", "promtool": "prometheus",
 }  # fmt: skip

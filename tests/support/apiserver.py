@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import yaml
 
-from .helm import tool
+from .tools import tool
 
 Json = dict[str, Any]
 START_SECONDS, END_SECONDS = 60, 20

@@ -5,51 +5,20 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import filelock
 import yaml
+
+from .tools import tool
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "isobench"
-CACHE = Path.home() / ".cache" / "isobench-cluster" / "bin"
 NAMESPACE = "isobench"
 KUBERNETES = "1.33.0"
 """The oldest version that the chart supports."""
-BUILD_SECONDS = 1800
-
-
-class ToolMissingError(Exception):
-    """A program that the tests need is neither on PATH nor in the cache, and could not be built."""
-
-
-@functools.cache
-def tool(name: str) -> str:
-    """The path of a program: from PATH, else from the test cluster's cache, else built into that.
-
-    Raises:
-        ToolMissingError: none of the three.
-    """
-    path = os.pathsep.join((os.environ.get("ISOBENCH_CLUSTER_BIN", ""), os.environ.get("PATH", ""), str(CACHE)))
-    if found := shutil.which(name, path=path):
-        return found
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(CACHE / f".{name}.lock", timeout=BUILD_SECONDS):
-        if found := shutil.which(name, path=path):
-            return found
-        asked = [sys.executable, str(ROOT / "tests" / "cluster"), "build", "--only", name]
-        done = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=BUILD_SECONDS)
-    if found := shutil.which(name, path=path):
-        return found
-    tail = (done.stdout + done.stderr)[-800:]
-    raise ToolMissingError(
-        f"no {name}: put it on PATH, or have Go for `python tests/cluster build --only {name}`:\n{tail}"
-    )
 
 
 def helm(*arguments: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
