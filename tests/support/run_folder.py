@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from isobench_runner.contract import Reason
+from isobench_runner.stats.numbers import numbers
 from isobench_runner.stats.rounds import parse_rounds
 from isobench_runner.stats.summary import Rule, Summary, summarise
 from isobench_runner.store import Store
@@ -228,13 +229,7 @@ class _Commit:
         }  # fmt: skip
         digest = self.store.put_json({
             "v": 1, "role": other, "revisions": [{"name": "base", "sha": self.base}, {"name": other, "sha": self.head}], "verdict": judgement.verdict, "flags": self.flags,
-            "statistics": {
-                "speedup": judgement.speedup, "ci95": list(judgement.interval) if judgement.interval else None, "human_performance": summary.human_performance, "ci_level": judgement.level, "rounds": judgement.rounds, "discarded": summary.discarded, "half_width_percent": summary.half_width_percent, "headline": summary.headline, "lower_bound": summary.lower_bound,
-                "warm_speedup": summary.warm.speedup, "warm_ci95": summary.warm.interval and list(summary.warm.interval), "distinct_inputs": True, "floor_percent": 0.0,
-                "cold_speedup": summary.cold.speedup if summary.cold else None, "cold_ci95": summary.cold and summary.cold.interval and list(summary.cold.interval),
-                "cpu_speedup": summary.cpu.speedup if summary.cpu else None, "cpu_ci95": summary.cpu and summary.cpu.interval and list(summary.cpu.interval), "rounds_needed": judgement.rounds_needed,
-                "minimum_effect_percent": "2", "delta_percent": summary.rule.delta * 100,
-            },
+            "statistics": {**numbers(summary, rounds), "minimum_effect_percent": "2", "distinct_inputs": True},
             "noise_floor_percent": 0.9, "equivalent": True, "granularity": "function",
             "samples_ms": {"base": summary.base_ms, other: summary.other_ms}, "rounds": raw,
             "checks": {} if other == "main" else {"equivalence": {"ok": True, "words": "head's results pass the test's own check."}} if other == "head" else {"determinism": {"ok": True, "words": "Two runs on base agree."}, "mutated_reference": {"ok": True, "words": "A changed reference is refused."}},

@@ -15,8 +15,9 @@ from typing import Any
 from isobench_runner.contract import EXPLANATIONS, MeasureRequest, Reason, Report, StageError
 from isobench_runner.outcome import read_outcome, read_untrusted
 from isobench_runner.stats import words
+from isobench_runner.stats.numbers import numbers
 from isobench_runner.stats.rounds import parse_rounds
-from isobench_runner.stats.summary import Estimate, Rule, Summary, summarise
+from isobench_runner.stats.summary import Rule, Summary, summarise
 from isobench_runner.store import Store
 
 MAX_ROUNDS_BYTES = 64 << 20
@@ -175,14 +176,19 @@ def conclude(request: MeasureRequest, root: Path, store: Store) -> Report:
     unusable = _unusable(request, summary, run, flags)
     if unusable is not None:
         return _failure(*unusable, store, run)
-    result = _result(request, summary, run, raw, flags)
+    result = _result(request, summary, run, raw, flags=flags, statistics=numbers(summary, rounds))
     return Report(data=_data(request, summary, result, store.put_json(result), node))
 
 
 def _result(
-    request: MeasureRequest, summary: Summary, run: dict[str, Any], raw: list[dict[str, Any]], flags: list[str]
+    request: MeasureRequest,
+    summary: Summary,
+    run: dict[str, Any],
+    raw: list[dict[str, Any]],
+    *,
+    flags: list[str],
+    statistics: dict[str, Any],
 ) -> dict[str, Any]:
-    judgement = summary.judgement
     base, other = request.revisions[0].name, request.revisions[1].name
     fingerprint = {
         **_object(run.get("fingerprint") or {}, "fingerprint"),
@@ -193,27 +199,11 @@ def _result(
         "v": 1,
         "role": request.role,
         "revisions": [asdict(revision) for revision in request.revisions],
-        "verdict": judgement.verdict,
+        "verdict": statistics["verdict"],
         "flags": flags,
         "statistics": {
-            "speedup": judgement.speedup,
-            "ci95": list(judgement.interval) if judgement.interval else None,
-            "ci_level": judgement.level,
-            "human_performance": summary.human_performance,
-            "rounds": judgement.rounds,
-            "discarded": summary.discarded,
-            "half_width_percent": summary.half_width_percent,
-            "headline": summary.headline,
-            "lower_bound": summary.lower_bound,
-            **_beside("warm", summary.warm),
-            **_beside("cold", summary.cold),
-            **_beside("cpu", summary.cpu),
-            "gains_ms": asdict(summary.shifts.gains),
-            "base_drift_percent": None if summary.drift is None else summary.drift * 100,
-            "rounds_needed": judgement.rounds_needed,
+            **statistics,
             "minimum_effect_percent": request.minimum_effect_percent,
-            "floor_percent": summary.rule.floor * 100,
-            "delta_percent": max(summary.rule.delta, summary.rule.floor) * 100,
             "distinct_inputs": _distinct(run),
         },
         "noise_floor_percent": summary.half_width_percent
@@ -230,15 +220,6 @@ def _result(
         "words": words.describe(
             summary, role=request.role, other=other, flags=flags, isolation=fingerprint["isolation"]
         ),
-    }
-
-
-def _beside(name: str, estimate: Estimate | None) -> dict[str, Any]:
-    """A ratio beside the verdict's own, with its interval."""
-    interval = estimate.interval if estimate else None
-    return {
-        f"{name}_speedup": estimate.speedup if estimate else None,
-        f"{name}_ci95": list(interval) if interval else None,
     }
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from isobench_runner.contract import Reason, StageError
 
+from .numbers import numbers
 from .rounds import parse_rounds
-from .summary import Estimate, Rule, Summary, summarise
+from .summary import Rule, Summary, summarise
 
 TOLERANCE = 1e-9
 """Relative: another mathematics library may round the last digits otherwise."""
@@ -98,52 +99,37 @@ def recompute(result: Mapping[str, Any], *, rule: Rule | None = None) -> Recompu
         return found
 
     summary = by(stored_rule(result))
+    anew = numbers(summary, rounds)
     return Recomputed(
         summary=summary,
-        differences=tuple(_differences(result, statistics, summary)),
+        differences=(*_differences(result, statistics, anew), *_missing_flags(result, summary)),
         by_rule=by(rule) if rule is not None else None,
     )
 
 
-def _interval(estimate: Estimate | None) -> list[float] | None:
-    return list(estimate.interval) if estimate and estimate.interval else None
-
-
-def _differences(result: Mapping[str, Any], statistics: Mapping[str, Any], summary: Summary) -> list[Difference]:
-    judgement = summary.judgement
-    anew: dict[str, Any] = {
-        "verdict": judgement.verdict,
-        "speedup": judgement.speedup,
-        "ci95": list(judgement.interval) if judgement.interval else None,
-        "ci_level": judgement.level,
-        "human_performance": summary.human_performance,
-        "rounds": judgement.rounds,
-        "discarded": summary.discarded,
-        "headline": summary.headline,
-        "warm_speedup": summary.warm.speedup,
-        "cold_speedup": summary.cold.speedup if summary.cold else None,
-        "cold_ci95": _interval(summary.cold),
-        "cpu_speedup": summary.cpu.speedup if summary.cpu else None,
-        "cpu_ci95": _interval(summary.cpu),
-    }
-    stored = {**statistics, "verdict": result.get("verdict")}
-    found = [
-        Difference(field=name, stored=stored.get(name), recomputed=value)
+def _differences(result: Mapping[str, Any], stored: Mapping[str, Any], anew: Mapping[str, Any]) -> list[Difference]:
+    written = {**stored, "verdict": result.get("verdict")}
+    return [
+        Difference(field=name, stored=written.get(name), recomputed=value)
         for name, value in anew.items()
-        if not _same(stored.get(name), value)
+        if not _same(written.get(name), value)
     ]
+
+
+def _missing_flags(result: Mapping[str, Any], summary: Summary) -> list[Difference]:
     flags = set(result.get("flags") or [])
-    found += [
+    return [
         Difference(field=f"flags: {name}", stored="not raised", recomputed="raised")
         for name, raised in summary.flags.items()
         if raised and name not in flags
     ]
-    return found
 
 
 def _same(stored: Any, anew: Any) -> bool:
     if isinstance(stored, list) and isinstance(anew, list):
         return len(stored) == len(anew) and all(_same(*pair) for pair in zip(stored, anew, strict=True))
+    if isinstance(stored, dict) and isinstance(anew, dict):
+        return stored.keys() == anew.keys() and all(_same(stored[name], anew[name]) for name in anew)
     if isinstance(anew, float) and isinstance(stored, int | float):
         return math.isclose(stored, anew, rel_tol=TOLERANCE)
     return bool(stored == anew)
