@@ -7,7 +7,7 @@ import random
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
@@ -25,7 +25,7 @@ drawn = st.builds(
 levels = st.sampled_from([0.01, 0.02, 0.03, 0.04, 0.05, 0.1])
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn, levels, st.floats(-0.2, 0.2))
 def test_the_interval_holds_exactly_the_shifts_that_the_exact_test_does_not_reject(
     d: list[float], alpha: float, shift: float
@@ -38,7 +38,7 @@ def test_the_interval_holds_exactly_the_shifts_that_the_exact_test_does_not_reje
     assert rejected == (interval is not None and not interval[0] <= shift <= interval[1])
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn, st.floats(0.005, 0.2))
 def test_no_change_is_two_one_sided_tests_at_the_looks_alpha(d: list[float], delta: float) -> None:
     margin = math.log1p(delta)
@@ -53,6 +53,7 @@ def test_no_change_is_two_one_sided_tests_at_the_looks_alpha(d: list[float], del
         assert not equivalent or not judged.interval[0] <= 1 <= judged.interval[1]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 400))
 def test_all_looks_together_never_spend_more_than_five_percent(end: int) -> None:
     spent = sum(ranks.ALPHA for look in ranks.LOOKS if look < end)
@@ -61,6 +62,7 @@ def test_all_looks_together_never_spend_more_than_five_percent(end: int) -> None
     assert last > 0 or end > ranks.LOOKS[-1]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn, levels)
 def test_a_higher_level_never_narrows_the_interval(d: list[float], alpha: float) -> None:
     wide, narrow = ranks.signed_rank_interval(d, alpha / 2), ranks.signed_rank_interval(d, alpha)
@@ -69,6 +71,7 @@ def test_a_higher_level_never_narrows_the_interval(d: list[float], alpha: float)
         assert wide[0] <= narrow[0] <= narrow[1] <= wide[1]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn)
 def test_swapping_the_sides_turns_estimate_and_interval_round(d: list[float]) -> None:
     there = ranks.judge(d, delta=0.02, human_performance=1.0)

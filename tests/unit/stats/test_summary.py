@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isobench_runner.stats import words
@@ -163,6 +163,7 @@ def test_another_rule_reads_the_same_samples_differently() -> None:
     assert (strict.verdict, strict.level) == ("faster", 0.999)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(0.2, 5), st.floats(0.001, 0.3), st.integers(1, 40), st.integers(0, 1000))
 def test_whatever_the_samples_every_number_is_finite_and_inside_its_interval(
     ratio: float, noise: float, rounds: int, seed: int
