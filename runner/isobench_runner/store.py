@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,23 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(name, 0o644)  # noqa: PTH101 - a temporary name is a string
         os.replace(name, path)  # noqa: PTH105
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)  # noqa: PTH108
+        raise
+
+
+def copy_atomic(source: Path, target: Path) -> None:
+    """Copy a file so that it is either wholly there or not at all; its size does not matter."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as written, source.open("rb") as read:
+            shutil.copyfileobj(read, written, 1 << 20)
+            written.flush()
+            os.fsync(written.fileno())
+        os.chmod(name, 0o644)  # noqa: PTH101 - a temporary name is a string
+        os.replace(name, target)  # noqa: PTH105
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)  # noqa: PTH108
@@ -68,6 +86,34 @@ class Store:
         if not place.exists():
             write_atomic(place, content)
         return digest
+
+    def put_file(self, path: Path) -> str:
+        """Keep a file of any size."""
+        with path.open("rb") as source:
+            digest = f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"
+        place = self._place(digest)
+        if not place.exists():
+            copy_atomic(path, place)
+        return digest
+
+    def take_file(self, digest: str, path: Path) -> None:
+        """Copy a blob of any size out, proved against its digest.
+
+        Raises:
+            StoreError: missing, or damaged.
+        """
+        place = self._place(digest)
+        try:
+            copy_atomic(place, path)
+        except FileNotFoundError as error:
+            msg = f"the store has no {digest}"
+            raise StoreError(msg) from error
+        with path.open("rb") as copied:
+            found = hashlib.file_digest(copied, "sha256").hexdigest()
+        if found != digest.removeprefix("sha256:"):
+            path.unlink()
+            msg = f"what the store has under {digest} is damaged; delete {place} and retry"
+            raise StoreError(msg)
 
     def put_json(self, value: Any) -> str:
         """Keep a value as canonical JSON."""

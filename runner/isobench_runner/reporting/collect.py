@@ -16,7 +16,7 @@ def _some(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def conclude(request: CollectRequest, root: Path, store: Store) -> Report:  # noqa: ARG001 - every conclusion is called alike
+def conclude(request: CollectRequest, root: Path, store: Store) -> Report:
     """The digest of the Dataset's JSONL, its records, and the Commits that were looked at.
 
     Raises:
@@ -40,6 +40,8 @@ def conclude(request: CollectRequest, root: Path, store: Store) -> Report:  # no
             raise StageError(
                 Reason.RESULT_INVALID, f"{name} is not what was written: {digest}, not {written['digest']}"
             )
+        if request.files is not None and not store.has(digest):
+            raise StageError(Reason.STORE_UNAVAILABLE, f"{name} did not reach the store")
     lost = summary["funnel"]["failures"]
     words = f"{_some(summary['records'], 'record')} of {_some(summary['commits'], 'Commit')} in {request.dataset}"
     if lost:

@@ -28,7 +28,7 @@ from isobench_runner.records.funnel import Funnel
 from isobench_runner.records.parquet import SCHEMA, ParquetFile
 from isobench_runner.records.record import Artifacts, RecordRefusedError, assemble, succeeded
 from isobench_runner.records.views import VIEWS
-from isobench_runner.store import Store, write_atomic
+from isobench_runner.store import Store, StoreError, copy_atomic, write_atomic
 
 from .list import FILE as COMMITS
 
@@ -175,6 +175,29 @@ def _write(request: CollectRequest, chosen: list[Entry], sources: dict[str, Path
     return written + ([_hashed(table, table.name)] if table else [])
 
 
+def _bring_back(request: CollectRequest, held: Path, store: Store) -> None:
+    """Have the records of the last collection where this one merges them, on a volume that began empty."""
+    stored = next((file for file in request.files or () if file.name == held.name), None)
+    if stored is None or held.exists():
+        return
+    try:
+        store.take_file(stored.digest, held)
+    except StoreError as error:
+        words = f"{held.name}: {error}; a Dataset of another name starts anew"
+        raise StageError(Reason.STORE_UNAVAILABLE, words) from error
+
+
+def shelf(store: Store, folder: str) -> Path:
+    """Where people find a Dataset's files: beside the artifacts, by namespace and name."""
+    return store.root.parent / "datasets" / folder
+
+
+def _show(folder: Path, names: list[str], target: Path) -> None:
+    """Leave a readable copy of each file; whoever reads one meanwhile has the old or the new one, whole."""
+    for name in names:
+        copy_atomic(folder / name, target / name)
+
+
 def _check(request: Request) -> CollectRequest:
     if not isinstance(request, CollectRequest):
         raise StageError(Reason.INTERNAL_ERROR, f"collect serves collections, not a {type(request).__name__}")
@@ -191,7 +214,8 @@ def run(request: Request, input: Path, output: Path, store: Store) -> None:  # n
     """Write the Dataset's files into its folder, and `collected.json` for `report` into `output`.
 
     Raises:
-        StageError: InputInvalid, where the request or a file that the folder holds cannot be read.
+        StageError: InputInvalid, where the request or a file that the folder holds cannot be read; StoreUnavailable, where the
+            records of the last collection are not there: they are never left out.
     """
     collection = _check(request)
     failed = read_outcome(input)
@@ -200,6 +224,7 @@ def run(request: Request, input: Path, output: Path, store: Store) -> None:  # n
     folder = dataset_folder(input.parent)
     folder.mkdir(parents=True, exist_ok=True)
     held = folder / f"{collection.dataset}.jsonl"
+    _bring_back(collection, held, store)
     prefix = f".collect.{collection.dataset}."
     for left in folder.glob(f"{prefix}*"):
         shutil.rmtree(left)
@@ -230,6 +255,11 @@ def run(request: Request, input: Path, output: Path, store: Store) -> None:  # n
         written.append(_hashed(readme, readme.name))
         for item in written:
             item.part.replace(folder / item.name)
+    if collection.files is not None:
+        for item in written:
+            store.put_file(folder / item.name)
+    if collection.folder is not None:
+        _show(folder, [item.name for item in written], shelf(store, collection.folder))
     summary = {
         "v": 1,
         "dataset": written[0].digest,

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from isobench_runner.contract import CollectRequest, PrepareRequest, Reason, StageError, decode
+from isobench_runner.contract import CollectRequest, PrepareRequest, Reason, StageError, StoredFile, decode
 from isobench_runner.outcome import write_outcome
 from isobench_runner.reporting.collect import conclude
 from isobench_runner.stages import collect
@@ -342,6 +342,49 @@ def test_nothing_is_collected_where_listing_failed(run):
     collect.run(request(), root / "in", root / "out", run.store)
     assert not run.dataset.exists()
     assert report_stage.conclude(request(), root, run.store).reason is Reason.MISSING_INPUT
+
+
+class ClusterRun(Run):
+    """The same on a cluster: a folder of the pod's own each time, and a store that outlives it."""
+
+    def collect(self, asked=None):
+        files = tuple(StoredFile(name=one["name"], digest=one["digest"]) for one in getattr(self, "files", ()))
+        self.dataset = self.folder / f"volume-{self.jobs}"
+        self.monkeypatch.setenv("ISOBENCH_DATASET", str(self.dataset))
+        report = super().collect(asked or request(files=files, folder="bench/dataset", finished=9, through="t"))
+        self.files = report.data["files"]
+        return report
+
+    def shown(self):
+        return {path.name: path.read_bytes() for path in (self.folder / "datasets" / "bench" / "dataset").iterdir()}
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    run = ClusterRun(tmp_path / "out", monkeypatch)
+    run.monkeypatch = monkeypatch
+    return run
+
+
+def test_on_a_cluster_records_outlive_pods_and_commits(cluster):
+    report = cluster.collect()
+    before = cluster.bytes()
+    assert cluster.shown() == before
+    assert {one["name"]: cluster.store.get(one["digest"]) for one in report.data["files"]} == before
+    assert (report.data["finished"], report.data["through"]) == (9, "t")
+    for path in (cluster.folder / "status").glob("commit-*.yaml"):
+        path.unlink()
+    cluster.add(Case(name="more", subject="More", speedup=1.5, head="c" * 40))
+    assert cluster.collect().data["records"] == 8
+    assert cluster.shown() == cluster.bytes()
+
+
+def test_records_that_the_store_has_lost_are_never_left_out(cluster):
+    cluster.collect()
+    shutil.rmtree(cluster.folder / "artifacts")
+    with pytest.raises(StageError, match=r"dataset\.jsonl: the store has no sha256") as refused:
+        cluster.collect()
+    assert refused.value.reason is Reason.STORE_UNAVAILABLE
 
 
 @pytest.mark.slow
