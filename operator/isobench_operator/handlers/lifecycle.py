@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import kopf
+from kopf._core.reactor import inventory  # the type of a public parameter
 
 from isobench_operator.cluster.kube import Credentials, Login
 from isobench_operator.control.attention import Attention
@@ -17,6 +18,8 @@ from . import wake
 
 REQUEST_SECONDS = 30.0
 PAGE = 500
+IDLE_SECONDS = 0.5
+"""How long Kopf keeps a task for an object that nothing is told of: a listing makes one for each."""
 
 
 class Patience:
@@ -26,12 +29,24 @@ class Patience:
         return itertools.chain((0.5, 1.0, 2.0, 4.0), itertools.repeat(8.0))
 
 
+class Forgetful(inventory.ResourceMemories):
+    """Keeps nothing of an object once its event was handed on: Kopf remembers each for handlers with a state, and ours have none.
+
+    Of ten thousand Commits with their Jobs that would be most of this process's memory.
+    """
+
+    async def recall(self, *arguments: Any, **options: Any) -> inventory.ResourceMemory:
+        """A memory for this one event."""
+        return await super().recall(*arguments, **{**options, "ephemeral": True})
+
+
 def settings() -> kopf.OperatorSettings:
     """Kopf's settings."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False
     found.scanning.disabled = True  # or it would need to list namespaces and CRDs
     found.watching.chunk_size = PAGE
+    found.queueing.idle_timeout = IDLE_SECONDS
     found.networking.request_timeout = REQUEST_SECONDS
     found.networking.connect_timeout = REQUEST_SECONDS / 3
     found.networking.error_backoffs = Patience()
@@ -92,4 +107,5 @@ async def watch(
         clusterwide=namespaces is None,
         namespaces=list(namespaces or ()),
         stop_flag=stop,
+        memories=Forgetful(),
     )

@@ -10,6 +10,8 @@ from isobench_operator.control.attention import Attention
 from isobench_operator.core import naming
 
 OURS = f"app.kubernetes.io/managed-by={naming.MANAGED_BY}"
+UNENDED = "status.phase!=Succeeded,status.phase!=Failed"
+"""A pod that has ended is told of by its Job."""
 
 
 def register(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, attention: Attention) -> None:
@@ -34,3 +36,4 @@ def register(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, a
 
     for selector in (("batch", "v1", "jobs"), ("", "v1", "pods")):
         settings.watching.label_selectors[selector] = OURS
+    settings.watching.field_selectors["", "v1", "pods"] = UNENDED
