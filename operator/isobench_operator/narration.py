@@ -10,7 +10,7 @@ from .control.reconciler import Pass
 from .core import naming
 
 logger = logging.getLogger("isobench")
-MAX_WORDS = 300
+MAX_WORDS, MAX_TAIL = 300, 120
 
 
 def narrate(done: Pass, *, secret: str) -> None:
@@ -29,19 +29,23 @@ def _words(done: Pass, *, secret: str) -> tuple[list[str], dict[str, Any]]:
     words: list[str] = []
     fields: dict[str, Any] = {}
     for end in stage_ends(done, secret=secret):
-        words.append(f"{end.role} {end.attempt} {'succeeded' if end.reason is None else f'failed: {end.reason}'}")
+        why = f"failed: {end.reason}{f' ({_short(end.tail)[:MAX_TAIL]})' if end.tail else ''}"
+        words.append(f"{end.role} {end.attempt} {'succeeded' if end.reason is None else why}")
         fields.setdefault("ended", []).append(
             {"role": end.role, "attempt": end.attempt, "reason": end.reason or "Succeeded", "seconds": end.seconds}
         )
     changed = turns(done)
-    words += [_turn(turn) for turn in changed if turn.type != "Finished"]
+    words += [told for turn in changed if (told := _turn(turn))]
     if changed:
         fields["conditions"] = {turn.type: f"{turn.status}/{turn.reason}" for turn in changed}
     held = done.observed.held if done.observed is not None else {}
-    made = [_role(job) for job in done.plan.create if job["metadata"]["name"] not in held]
+    made = [job for job in done.plan.create if job["metadata"]["name"] not in held]
     if made:
-        words.append(f"created {', '.join(made)}")
-        fields["created"] = [job["metadata"]["name"] for job in done.plan.create]
+        words.append(f"created {', '.join(map(_role, made))}")
+        fields["created"] = [job["metadata"]["name"] for job in made]
+    if held:
+        words += [f"held back {name}: {_short(why)}" for name, why in held.items()]
+        fields["held"] = list(held)
     for job, suspend in done.plan.suspend:
         words.append(f"{'suspended' if suspend else 'resumed'} {_role(job)}")
     if done.plan.delete:
@@ -51,10 +55,18 @@ def _words(done: Pass, *, secret: str) -> tuple[list[str], dict[str, Any]]:
 
 
 def _turn(turn: Turn) -> str:
-    known = {"True": "is", "False": "is not", "Unknown": "is under way:"}[turn.status]
-    because = "" if turn.reason == turn.type else f" {turn.reason}" if turn.status == "Unknown" else f" ({turn.reason})"
-    message = " ".join(turn.message.split())[:MAX_WORDS]
-    return f"{turn.type} {known}{because}{f': {message}' if message else ''}".replace("is (", "(")
+    """A condition in words; of those that are under way the summary alone, for it names the step."""
+    if turn.type == "Finished" or (turn.status == "Unknown" and turn.type != "Succeeded"):
+        return ""
+    message = f": {_short(turn.message)}" if turn.message else ""
+    if turn.status == "Unknown":
+        return f"now {turn.reason}{message}"
+    because = "" if turn.reason == turn.type else f" ({turn.reason})"
+    return f"{'' if turn.status == 'True' else 'not '}{turn.type}{because}{message}"
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:MAX_WORDS]
 
 
 def _role(job: dict[str, Any]) -> str:
