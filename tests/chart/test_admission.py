@@ -153,6 +153,10 @@ BREAKS: dict[str, tuple[Callable[[Json], object], str]] = {
         lambda body: body["spec"]["containers"][0]["securityContext"].update(runAsUser=10001), "run as 10001",
     ),
     "memory without end": (lambda body: measure(body).pop("resources"), "has a memory limit"),
+    "the network of generation": (
+        lambda body: body["metadata"]["labels"].update({"isobench.dev/network": "generate"}),
+        "under the network policy of builds or of measurements",
+    ),
     "the processes of others": (lambda body: body["spec"].update(shareProcessNamespace=True), "share no process namespace"),
     "a key though it is not named": (unnamed, "has no variable from a Secret"),
 }  # fmt: skip

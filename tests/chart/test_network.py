@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from isobench_operator.core import naming
 from support.helm import pick, render
 
 pytestmark = pytest.mark.chart
 Json = dict[str, Any]
-ROLES = ("prepare", "generate", "measure", "collect")
+ROLES = {naming.network(role) for role in ("prepare-base", "generate", "base", "head", "main", "collect-0123")}
 DNS = {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}],
        "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}  # fmt: skip
 HERE = [{"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"port": 8443, "protocol": "TCP"}]}]

@@ -19,6 +19,8 @@ UID_LABEL = f"{GROUP}/commit-uid"
 ROLE_LABEL = f"{GROUP}/role"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 NAME_LABEL = f"{GROUP}/name"
+NETWORK_LABEL = f"{GROUP}/network"
+"""Which of the chart's network policies holds: prepare, generate, measure or collect."""
 EXCLUSIVE = f"{GROUP}/exclusive"
 UNTRUSTED = f"{GROUP}/untrusted"
 OFFLINE = f"{GROUP}/offline"
@@ -56,6 +58,12 @@ def child_name(*, owner: str, uid: str, role: str, attempt: int) -> str:
     return f"{dns_label(owner, limit=MAX_NAME - len(ending))}{ending}"
 
 
+def network(role: str) -> str:
+    """The network policy of a role."""
+    stage = role.partition("-")[0]
+    return "measure" if stage in {"base", "head", "main"} else stage
+
+
 def labels(owner: Mapping[str, Any], *, role: str, attempt: int) -> dict[str, str]:
     """The labels of a child; `owner` is the custom resource's JSON."""
     metadata = owner["metadata"]
@@ -67,6 +75,7 @@ def labels(owner: Mapping[str, Any], *, role: str, attempt: int) -> dict[str, st
         UID_LABEL: metadata["uid"],
         NAME_LABEL: label_value(metadata["name"]),
         ROLE_LABEL: label_value(role),
+        NETWORK_LABEL: network(role),
         ATTEMPT_LABEL: str(attempt),
     }
 

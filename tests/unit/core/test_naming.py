@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,3 +59,15 @@ def test_a_child_goes_when_its_owner_goes() -> None:
     assert reference["uid"] == "u-1"
     assert reference["controller"] is True
     assert naming.labels(owner, role="base", attempt=1)[naming.UID_LABEL] == "u-1"
+
+
+@pytest.mark.parametrize(
+    ("role", "policy"),
+    [
+        ("prepare-base", "prepare"), ("prepare-main", "prepare"), ("generate", "generate"), ("base", "measure"), ("head", "measure"),
+        ("main", "measure"), ("collect-0123456789abcdef", "collect"),
+    ],
+)  # fmt: skip
+def test_a_role_names_its_network_policy(role: str, policy: str) -> None:
+    found = naming.labels({"metadata": {"name": "a", "uid": "u"}}, role=role, attempt=1)
+    assert found[naming.NETWORK_LABEL] == policy
