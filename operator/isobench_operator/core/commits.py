@@ -6,23 +6,24 @@ The rules are in `policies/`; this module only applies them in order.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from isobench_operator.api.commit import Commit
-from isobench_runner.contract import Reason, Role
+from isobench_runner.contract import Role
 
 from . import manifests, naming, requests
 from .observed import JobView, Outcome, job_views, outcome
-from .policies import acceptance, conditions, generation, measuring, prepare, retries
+from .policies import acceptance, conditions, generation, measuring, prepare, retries, troubles
 from .progress import STAGES, Progress
 from .settings import Settings
-from .statuses import annotation, condition_status
+from .statuses import annotation, condition, condition_status
 from .statuses import conditions as condition_list
 from .steps import Deletion, Json, Notice, Observed, Plan, Suspension
 from .terms import Terms
 
+Trouble = troubles.Trouble
 Jobs = Mapping[tuple[str, int], JobView]
 _ROLES: dict[str, Role] = {"base": "base", "head": "head", "main": "main"}
 
@@ -43,20 +44,23 @@ def decide_commit(observed: Observed, now: datetime, settings: Settings) -> Plan
     if asked and asked != progress.retry and condition_status(status, "Finished") == "True":
         progress = retries.reopen(progress, terms, annotation=asked)
     jobs = {(job.role, job.attempt): job for job in job_views(observed.jobs, observed.pods)}
-    progress = _fold(progress, jobs, observed=observed, terms=terms, settings=settings)
-    ended = conditions.end(progress, terms)
-    delete: tuple[Deletion, ...] = ()
-    if ended is not None:
-        under_way = _under_way(progress, jobs)
-        progress = retries.cancel(progress, frozenset(under_way))
-        delete = tuple(Deletion(job.namespace, job.name) for job in under_way.values() if not job.deleting)
     suspended = commit.spec.suspend
+    waits = _Waits() if suspended else _waits(observed, progress, jobs, now=now, settings=settings)
+    progress = _fold(progress, jobs, waits, observed=observed, terms=terms, settings=settings)
+    ended = conditions.end(progress, terms)
+    if ended is not None:
+        progress = retries.cancel(progress, frozenset(_under_way(progress, jobs)))
     create = (
         () if suspended or ended is not None else _create(owner, commit, progress, jobs, terms=terms, settings=settings)
     )
-    observations = conditions.observations(progress, terms, ended=ended, suspended=suspended)
+    observations = conditions.observations(
+        progress, terms, ended=ended, suspended=suspended, troubles=waits.of(progress)
+    )
     suspend = () if ended is not None else _suspend(observed, progress, jobs, suspended=suspended)
-    return _plan(owner, progress, observations, now=now, create=create, delete=delete, suspend=suspend)
+    return _plan(
+        owner, progress, observations, now=now, create=create, delete=_left_over(progress, jobs), suspend=suspend,
+        warning=waits.warning(progress, observations) if ended is None else None, requeue_after=waits.again,
+    )  # fmt: skip
 
 
 def _at_rest(owner: Json, status: Json, asked: str) -> bool:
@@ -89,8 +93,70 @@ def _under_way(progress: Progress, jobs: Jobs) -> dict[str, JobView]:
     return found
 
 
-def _fold(progress: Progress, jobs: Jobs, *, observed: Observed, terms: Terms, settings: Settings) -> Progress:
-    """Take in every Job that has ended and is not taken in yet; one end may make another attempt count, so until none is left."""
+def _left_over(progress: Progress, jobs: Jobs) -> tuple[Deletion, ...]:
+    """Jobs that still run and that nobody waits for: their stage has ended, or counts a later attempt."""
+    return tuple(
+        Deletion(job.namespace, job.name)
+        for (role, attempt), job in jobs.items()
+        if job.state == "running" and not job.deleting and role in STAGES
+        and ((stage := progress.stage(role)).attempt > attempt or (stage.attempt == attempt and stage.state != "Pending"))
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Waits:
+    """What keeps the Jobs that should run from running.
+
+    Attributes:
+        found: by stage and attempt.
+        over: those that have lasted too long.
+        again: seconds until the next one has.
+    """
+
+    found: Mapping[tuple[str, int], Trouble] = field(default_factory=dict)
+    over: frozenset[tuple[str, int]] = frozenset()
+    again: float | None = None
+
+    def of(self, progress: Progress) -> dict[str, Trouble]:
+        """Of the stages that still wait."""
+        return {
+            name: trouble
+            for (name, attempt), trouble in self.found.items()
+            if (stage := progress.stage(name)).state == "Pending" and stage.attempt == attempt
+        }
+
+    def warning(self, progress: Progress, observations: tuple[conditions.Observation, ...]) -> Notice | None:
+        """What somebody has to be told, if the summary says it."""
+        succeeded = next(one for one in observations if one.type == "Succeeded")
+        for trouble in self.of(progress).values():
+            if trouble.warns and trouble.word == succeeded.reason:
+                return Notice("Warning", trouble.word, succeeded.message)
+        return None
+
+
+def _waits(observed: Observed, progress: Progress, jobs: Jobs, *, now: datetime, settings: Settings) -> _Waits:
+    found: dict[tuple[str, int], Trouble] = {}
+    for name, job in _under_way(progress, jobs).items():
+        trouble = troubles.find(job, observed.events)
+        if trouble is not None:
+            found[name, job.attempt] = trouble
+    for name in STAGES:
+        attempt = progress.stage(name).attempt
+        ident = requests.job_id(observed.owner, name, attempt, secret_key=settings.secret)
+        if ident.name in observed.held:
+            found[name, attempt] = troubles.held(observed.held[ident.name])
+    left = {key: trouble.left(now, bound=settings.waiting_seconds) for key, trouble in found.items()}
+    return _Waits(
+        found=found,
+        over=frozenset(key for key, seconds in left.items() if seconds is not None and seconds <= 0),
+        again=min((seconds for seconds in left.values() if seconds is not None and seconds > 0), default=None),
+    )
+
+
+def _fold(
+    progress: Progress, jobs: Jobs, waits: _Waits, *, observed: Observed, terms: Terms, settings: Settings
+) -> Progress:
+    """Take in every Job that has ended, or never came to run, and is not taken in yet; one end may make another attempt count, so until none is left."""
     folded = True
     while folded:
         folded = False
@@ -99,12 +165,17 @@ def _fold(progress: Progress, jobs: Jobs, *, observed: Observed, terms: Terms, s
             if stage.state != "Pending":
                 continue
             job = jobs.get((name, stage.attempt))
-            if not observed.rejected and (job is None or job.state == "running"):
+            over = (name, stage.attempt) in waits.over
+            if not observed.rejected and not over and (job is None or job.state == "running"):
                 continue
             ident = requests.job_id(observed.owner, name, stage.attempt, secret_key=settings.secret)
             came: Outcome | None = None
             if ident.name in observed.rejected:
-                came = Outcome(reason=Reason.SPEC_INVALID, tail=observed.rejected[ident.name])
+                words = observed.rejected[ident.name]
+                came = Outcome(reason=troubles.rejected(words), tail=words)
+            elif over:
+                trouble = waits.found[name, stage.attempt]
+                came = Outcome(reason=trouble.reason, tail=trouble.message)
             elif job is not None:
                 came = outcome(job, nonce=ident.nonce)
             if came is not None:
@@ -147,12 +218,18 @@ def _suspend(observed: Observed, progress: Progress, jobs: Jobs, *, suspended: b
     return tuple(
         Suspension(raw[job.name], suspended)
         for job in _under_way(progress, jobs).values()
-        if job.suspended != suspended and (suspended or not job.queued)
+        if job.suspended != suspended and (suspended or not job.queue)
     )
 
 
 def _plan(
-    owner: Json, progress: Progress, observations: tuple[conditions.Observation, ...], *, now: datetime, **steps: Any
+    owner: Json,
+    progress: Progress,
+    observations: tuple[conditions.Observation, ...],
+    *,
+    now: datetime,
+    warning: Notice | None = None,
+    **steps: Any,
 ) -> Plan:
     before: Json = owner.get("status") or {}
     generation_ = owner["metadata"].get("generation")
@@ -165,7 +242,9 @@ def _plan(
     by_type = {one.type: one for one in observations}
     finished = by_type["Finished"].status == "True"
     turned = finished != (condition_status(before, "Finished") == "True")
-    events: tuple[Notice, ...] = ()
+    # Once per trouble: the summary names it from the pass that tells of it on.
+    told = str(condition(before, "Succeeded").get("reason"))
+    events: tuple[Notice, ...] = () if warning is None or warning.reason == told else (warning,)
     if finished and turned:
         succeeded = by_type["Succeeded"]
         kind: Literal["Normal", "Warning"] = "Normal" if succeeded.status == "True" else "Warning"

@@ -69,20 +69,23 @@ class JobView:
     Attributes:
         state: `running` covers everything before the end, waiting and suspended included.
         reason: the Job controller's word where it failed: PodFailurePolicy, BackoffLimitExceeded, DeadlineExceeded.
-        queued: under Kueue, which alone may resume it.
+        started: when it could first have had a pod, as RFC 3339; empty where the cluster does not say.
+        queue: its queue of Kueue, which alone may resume it; empty without.
         gpus: what `measure` asks for.
         raw_pods: its pods as they came: they are read only where the Job's end is.
     """
 
     name: str
     namespace: str
+    uid: str
+    started: str
     role: str
     attempt: int
     state: Literal["running", "complete", "failed"]
     reason: str
     message: str
     suspended: bool
-    queued: bool
+    queue: str
     deleting: bool
     gpus: int
     raw_pods: tuple[Json, ...] = field(repr=False)
@@ -187,13 +190,15 @@ def _job(job: Json, pods: Sequence[Json]) -> JobView:
     return JobView(
         name=metadata["name"],
         namespace=metadata.get("namespace") or "",
+        uid=str(metadata.get("uid") or ""),
+        started=str((job.get("status") or {}).get("startTime") or metadata.get("creationTimestamp") or ""),
         role=labels.get(naming.ROLE_LABEL, ""),
         attempt=int(labels.get(naming.ATTEMPT_LABEL, "0")),
         state=state,
         reason=reason,
         message=message,
         suspended=bool(spec.get("suspend")),
-        queued=naming.QUEUE_LABEL in labels,
+        queue=labels.get(naming.QUEUE_LABEL, ""),
         deleting=bool(metadata.get("deletionTimestamp")),
         gpus=_gpus(job),
         raw_pods=tuple(pods),

@@ -124,6 +124,7 @@ class Settings:
         pods: how Jobs become pods.
         namespaces: where Jobs may run; None for anywhere.
         incomparable_retries: how often a role is measured again after Incomparable.
+        waiting_seconds: how long a pod that cannot start is waited for, where somebody has to act (`policies/troubles.py`).
         settle_seconds: how long a Dataset's Commits have to stand still before they are collected.
     """
 
@@ -131,4 +132,5 @@ class Settings:
     pods: PodSettings = field(default_factory=PodSettings)
     namespaces: frozenset[str] | None = None
     incomparable_retries: int = 1
+    waiting_seconds: float = 1800.0
     settle_seconds: float = 5.0

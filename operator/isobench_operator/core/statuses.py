@@ -9,6 +9,7 @@ from typing import Any
 from isobench_operator.api.conditions import Condition, set_condition
 
 from .policies.conditions import Observation
+from .policies.troubles import steady
 
 Json = dict[str, Any]
 
@@ -36,6 +37,8 @@ def conditions(
     found = []
     for one in observations:
         old = known.get(one.type)
+        if old is not None and (one.status, one.reason) == ("Unknown", old.get("reason")):
+            one = one._replace(message=steady(str(old.get("message") or ""), one.message))  # noqa: PLW2901
         new = {"status": one.status, "reason": one.reason, "message": one.message, "observedGeneration": generation}
         if old is not None and all(old.get(name) == value for name, value in new.items()):
             found.append(dict(old))

@@ -82,6 +82,10 @@ class Reason(StrEnum):
     HUB_TOKEN_REJECTED = "HubTokenRejected"  # noqa: S105 - a word for people
     PUBLISH_REFUSED = "PublishRefused"
     # Platform
+    IMAGE_UNAVAILABLE = "ImageUnavailable"
+    POD_REFUSED = "PodRefused"
+    POD_NOT_STARTED = "PodNotStarted"
+    NODE_REFUSED = "NodeRefused"
     OUT_OF_MEMORY = "OutOfMemory"
     EVICTED = "Evicted"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
@@ -351,6 +355,26 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "collect",
         "The repository holds something that these records cannot be merged with, or the Hub does not take it.",
         "The message says what is there; publish to another repository, or move what is in the way.",
+    ),
+    Reason.IMAGE_UNAVAILABLE: _never(
+        "platform",
+        "An image could not be pulled, and went on so for longer than is waited.",
+        "Check the image's name, its registry and pod.imagePullSecrets, then retry.",
+    ),
+    Reason.POD_REFUSED: _never(
+        "platform",
+        "The cluster refuses to make the Job or its pod: an admission policy, Pod Security, a limit range or a missing service account.",
+        "The message has its words; change what is asked for, or have the policy or the chart's objects corrected, then retry.",
+    ),
+    Reason.POD_NOT_STARTED: _never(
+        "platform",
+        "A pod was placed but its containers could not be started, and went on so for longer than is waited.",
+        "The message has the node's words: a volume, a runtime class or a device that it does not have. Then retry.",
+    ),
+    Reason.NODE_REFUSED: _backoff(
+        "platform",
+        "A node refused the pod that was placed on it, or lost it.",
+        "The Job is tried again by itself; if it repeats, the node's device plugin or its GPU is the usual cause.",
     ),
     Reason.OUT_OF_MEMORY: _never(
         "platform",

@@ -71,7 +71,7 @@ def test_a_quota_that_is_reached_is_told_and_waited_for(lab: Lab) -> None:
     lab.kube.apply(quota, namespace=lab.namespace)
     try:
         lab.commit("over-quota")
-        waits_as(lab, "over-quota", "QuotaReached", "exceeded quota")
+        waits_as(lab, "over-quota", "Quota", "exceeded quota")
     finally:
         lab.kube.kubectl("delete", "resourcequota", "tight", "-n", lab.namespace)
     lab.ended_as("over-quota", "Faster", seconds=500)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from isobench_operator.core.progress import Progress
@@ -15,6 +16,7 @@ from isobench_operator.core.terms import Terms
 from isobench_runner.contract import EXPLANATIONS, Reason, Retry, cut_bytes
 
 from . import measuring, prepare, verdict
+from .troubles import Trouble
 
 TYPES = ("Accepted", "Prepared", "TestReady", "Measured", "Succeeded", "Finished")
 MAX_HINT = 200
@@ -68,22 +70,33 @@ def summary(result: Mapping[str, Any]) -> str:
     return words
 
 
-def observations(progress: Progress, terms: Terms, *, ended: End | None, suspended: bool) -> tuple[Observation, ...]:
+def observations(
+    progress: Progress,
+    terms: Terms,
+    *,
+    ended: End | None,
+    suspended: bool,
+    troubles: Mapping[str, Trouble] = MappingProxyType({}),
+) -> tuple[Observation, ...]:
     """All conditions of an accepted Commit, in their order.
 
     Args:
         ended: what `end` found.
         suspended: by the spec.
+        troubles: what keeps stages from running, by name.
     """
     steps = [_prepared(progress), _test_ready(progress, terms), _measured(progress, terms)]
-    now = (
-        "Suspended"
-        if suspended and ended is None
-        else next((step.reason for step in steps if step.status != "True"), "Measured")
-    )
+    if ended is None:
+        steps = _troubled(steps, progress, troubles)
+    now = next((step for step in steps if step.status != "True"), Observation("Measured", "True", "Measured"))
+    if suspended:
+        now = Observation("Succeeded", "Unknown", "Suspended")
     accepted = Observation("Accepted", "True", "Accepted")
     if ended is None:
-        last = [Observation("Succeeded", "Unknown", now), Observation("Finished", "Unknown", now)]
+        last = [
+            Observation("Succeeded", "Unknown", now.reason, now.message),
+            Observation("Finished", "Unknown", now.reason),
+        ]
     elif ended.reason is not None:
         failed = f"{ended.stage}: {ended.message}" if ended.message else ended.stage
         last = [
@@ -98,6 +111,27 @@ def observations(progress: Progress, terms: Terms, *, ended: End | None, suspend
             Observation("Finished", "True", word),
         ]
     return (accepted, *steps, *last)
+
+
+STAGES_OF = {
+    "Prepared": ("prepare-base", "prepare-head"),
+    "TestReady": ("generate", "base"),
+    "Measured": ("head", "main", "prepare-main"),
+}
+"""Whose trouble is told in which condition."""
+
+
+def _troubled(steps: list[Observation], progress: Progress, troubles: Mapping[str, Trouble]) -> list[Observation]:
+    """The steps, one that waits with what it waits for; main's build is no matter before main's turn."""
+
+    def told(step: Observation) -> Observation:
+        names = STAGES_OF[step.type] if step.type != "Measured" or progress.succeeded("base") else ()
+        name = next((name for name in names if name in troubles), None)
+        if name is None or step.status != "Unknown":
+            return step
+        return Observation(step.type, "Unknown", troubles[name].word, f"{name}: {troubles[name].message}")
+
+    return [told(step) for step in steps]
 
 
 def refused(reason: Reason, message: str) -> tuple[Observation, ...]:

@@ -1,0 +1,236 @@
+"""What keeps a Job from running, in words, and what is done about it: nothing waits in silence, and nothing waits for ever in vain.
+
+Read from the fields that the scheduler, the kubelet and the Job controller write, and from their events where those say more. Each row:
+
+| trouble       | seen as                                                             | waited for | then             | a human is told |
+| ------------- | ------------------------------------------------------------------- | ---------- | ---------------- | --------------- |
+| Queued        | a suspended Job with a queue                                        | as long as it takes, it is Kueue's       | no  |
+| Unschedulable | PodScheduled is False                                               | as long as it takes: GPUs become free    | where no node fits, full or not |
+| Quota         | the Job or its pod exceeds a quota                                  | as long as it takes: others end          | no  |
+| ImagePull     | ErrImagePull, ImagePullBackOff, ErrImageNeverPull, …                | the bound  | ImageUnavailable | yes             |
+| Admission     | FailedCreate: a policy, Pod Security, a missing ServiceAccount      | the bound  | PodRefused       | yes             |
+| Sandbox       | FailedCreatePodSandBox: network, RuntimeClass, user namespaces      | the bound  | PodNotStarted    | yes             |
+| Mount         | FailedMount, FailedAttachVolume, FailedMapVolume                    | the bound  | PodNotStarted    | yes             |
+| Config        | CreateContainerConfigError                                          | the bound  | PodNotStarted    | yes             |
+| Container     | CreateContainerError, RunContainerError and what else a container waits for | the bound | PodNotStarted | yes          |
+
+The bound is `settings.waiting_seconds`, from when the Job or the container could have begun: a GPU that a pod holds without running is
+freed, and a registry or a node has the time to come back. A message has no counters, times or made-up names, so that a trouble that
+stays is written once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from isobench_operator.core.observed import JobView, parse_time
+from isobench_runner.contract import Reason
+
+Json = Mapping[str, Any]
+
+MAX_WORDS = 300
+STARTING = frozenset({"", "PodInitializing", "ContainerCreating"})
+"""Why a container of a healthy pod waits."""
+PULLING = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable"}
+)  # fmt: skip
+EVENTS = {
+    "FailedCreatePodSandBox": "Sandbox",
+    "FailedMount": "Mount",
+    "FailedAttachVolume": "Mount",
+    "FailedMapVolume": "Mount",
+}
+ENDS = {
+    "ImagePull": Reason.IMAGE_UNAVAILABLE,
+    "Admission": Reason.POD_REFUSED,
+    "Sandbox": Reason.POD_NOT_STARTED,
+    "Mount": Reason.POD_NOT_STARTED,
+    "Config": Reason.POD_NOT_STARTED,
+    "Container": Reason.POD_NOT_STARTED,
+}
+"""What becomes of a trouble that outlasts the bound; the others are waited for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """Why a Job does not run.
+
+    Attributes:
+        word: of the table.
+        since: from when it could have run; None where the cluster says no time.
+        warns: whether somebody has to act.
+    """
+
+    word: str
+    message: str
+    since: datetime | None = None
+    warns: bool = False
+
+    @property
+    def reason(self) -> Reason | None:
+        """What it ends with; None where it is waited for as long as it takes."""
+        return ENDS.get(self.word)
+
+    def left(self, now: datetime, *, bound: float) -> float | None:
+        """Seconds that are still waited, None for ever."""
+        if self.reason is None or self.since is None:
+            return None
+        return bound - (now - self.since).total_seconds()
+
+
+def find(job: JobView, events: Iterable[Json] = ()) -> Trouble | None:
+    """What keeps a Job from running; None for one that runs, has ended or is merely on its way.
+
+    Args:
+        events: core/v1 events, of this Job and others.
+    """
+    if job.state != "running" or job.deleting:
+        return None
+    if job.suspended:
+        return Trouble(word="Queued", message=f"waits to be admitted by queue {job.queue}") if job.queue else None
+    pods = [pod for pod in job.raw_pods if not _over(pod)]
+    if not pods:
+        return _of_events(_latest(events, job.uid), since=_last(job.started, *(pod.ended_at for pod in job.pods)))
+    pod = max(pods, key=lambda one: (str(one["metadata"].get("creationTimestamp") or ""), one["metadata"]["name"]))
+    found = _of_conditions(pod) or _of_containers(pod)
+    if found is None and not _runs(pod):
+        found = _of_events(_latest(events, pod["metadata"].get("uid")), since=_since(pod))
+    return found
+
+
+def held(words: str) -> Trouble:
+    """Of a Job that the API server does not take for now."""
+    word = "Quota" if _is_quota(words) else "Admission"
+    return Trouble(word=word, message=_tidy(words), warns=word != "Quota")
+
+
+def rejected(words: str) -> Reason:
+    """Of a Job that the API server refuses for good: by a policy, or because the spec makes an invalid one."""
+    return Reason.POD_REFUSED if "denied" in words else Reason.SPEC_INVALID
+
+
+def steady(before: str, after: str) -> str:
+    """A message that differs from the one before in numbers alone is the one before: a counter is no news."""
+    return before if re.sub(r"\d+", "", before) == re.sub(r"\d+", "", after) else after
+
+
+def _over(pod: Json) -> bool:
+    ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return ended or bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def _statuses(pod: Json) -> list[Json]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _runs(pod: Json) -> bool:
+    return any((one.get("state") or {}).get("running") for one in _statuses(pod))
+
+
+def _last(*times: object) -> datetime | None:
+    known = [found for time in times if time and (found := parse_time(str(time))) is not None]
+    return max(known, default=None)
+
+
+def _since(pod: Json) -> datetime | None:
+    """From when the container that waits could have begun: the pod was placed and the container before it has ended."""
+    placed = [
+        one.get("lastTransitionTime")
+        for one in (pod.get("status") or {}).get("conditions") or ()
+        if one.get("type") == "PodScheduled"
+    ]
+    ended = [((one.get("state") or {}).get("terminated") or {}).get("finishedAt") for one in _statuses(pod)]
+    return _last(pod["metadata"].get("creationTimestamp"), *placed, *ended)
+
+
+def _of_conditions(pod: Json) -> Trouble | None:
+    for one in (pod.get("status") or {}).get("conditions") or ():
+        if one.get("type") == "PodScheduled" and one.get("status") == "False":
+            if one.get("reason") == "SchedulingGated":
+                return Trouble(word="Unschedulable", message="the pod is held by a scheduling gate")
+            words = _unschedulable(str(one.get("message") or ""))
+            return Trouble(word="Unschedulable", message=words, since=_since(pod), warns="Insufficient" not in words)
+    return None
+
+
+def _unschedulable(message: str) -> str:
+    """The scheduler's causes without its counts of nodes, which move with every pod of the cluster."""
+    text = message.split(" preemption:", 1)[0].rstrip(". ")
+    counted = re.match(r"\d+/\d+ nodes are available: (.+)", text, re.DOTALL)
+    if counted is None:
+        return _cut(text or "no node fits")
+    causes = sorted({cause.strip(" .") for cause in re.split(r"(?:^|, )\d+ ", counted[1]) if cause.strip(" .")})
+    return _cut(f"no node fits: {'; '.join(causes)}")
+
+
+def _of_containers(pod: Json) -> Trouble | None:
+    for one in _statuses(pod):
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        reason, words = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
+        if reason in STARTING:
+            continue
+        if reason in PULLING:
+            cause = re.sub(r'^Back-off pulling image "[^"]*"(: )?', "", words).removeprefix("ErrImagePull: ")
+            message = f"image {one.get('image')} of container {one.get('name')} cannot be pulled"
+            message += f": {cause}" if cause else ""
+            return Trouble(word="ImagePull", message=_tidy(message), since=_since(pod), warns=True)
+        word = "Config" if reason == "CreateContainerConfigError" else "Container"
+        message = _tidy(f"container {one.get('name')}: {reason}{f': {words}' if words else ''}")
+        return Trouble(word=word, message=message, since=_since(pod), warns=True)
+    return None
+
+
+def _latest(events: Iterable[Json], uid: object) -> Json | None:
+    """The newest event about an object: an older warning is over where something went on since."""
+    about = [one for one in events if uid and (one.get("involvedObject") or {}).get("uid") == uid]
+    return max(about, key=_at, default=None)
+
+
+def _at(event: Json) -> tuple[str, bool]:
+    series = event.get("series") or {}
+    times = (
+        series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"),
+        event.get("firstTimestamp"), (event.get("metadata") or {}).get("creationTimestamp"),
+    )  # fmt: skip
+    # Whole seconds: of the two forms of time in events only one has fractions.
+    return max(str(time or "")[:19] for time in times), event.get("type") == "Warning"
+
+
+def _of_events(event: Json | None, *, since: datetime | None) -> Trouble | None:
+    if event is None or event.get("type") == "Normal":
+        return None
+    reason, words = str(event.get("reason") or ""), str(event.get("message") or "")
+    if reason == "FailedCreate":
+        word = "Quota" if _is_quota(words) else "Admission"
+        return Trouble(word=word, message=_tidy(words), since=since, warns=word != "Quota")
+    if reason in EVENTS:
+        return Trouble(word=EVENTS[reason], message=_tidy(words), since=since, warns=True)
+    return None
+
+
+def _is_quota(words: str) -> bool:
+    return "exceeded quota" in words
+
+
+def _tidy(words: str) -> str:
+    """Without what is another word at every try: names that were made up, ports, what others use of a quota."""
+    for pattern, put in (
+        (r"^Error creating: ", ""),
+        (r'\b(pods|jobs\.batch) "[^"]*" is forbidden: ', ""),
+        (r"rpc error: code = \w+ desc = ", ""),
+        (r", used: \S+(?=, limited:)", ""),
+        (r":\d+->", "->"),
+        (r'(sandbox|container) "?[0-9a-f]{64}"?', r"\1"),
+    ):
+        words = re.sub(pattern, put, words)
+    return _cut(words)
+
+
+def _cut(words: str) -> str:
+    words = " ".join(words.split())
+    return words if len(words) <= MAX_WORDS else f"{words[: MAX_WORDS - 1]}…"
