@@ -6,7 +6,7 @@ Label values are bounded: reasons are words of closed lists, namespaces are thos
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from .cluster.ports import Key
 from .control.attention import troubles
-from .control.happened import StageEnd, spent, stage_ends, turns
+from .control.happened import StageEnd, spent, turns
 from .control.queue import WorkQueue
 from .control.reconciler import Pass
 from .control.roster import Roster
@@ -52,7 +52,6 @@ class Metrics:
     """All metrics of an operator, in a registry of their own.
 
     Args:
-        secret: the key of nonces, to read what a Job's report said.
         queue: whose depth is told.
         roster: the custom resources that were heard of.
         registry: where the metrics are registered.
@@ -61,13 +60,11 @@ class Metrics:
     def __init__(
         self,
         *,
-        secret: str,
         queue: WorkQueue[Key],
         roster: Roster,
         registry: CollectorRegistry | None = None,
     ) -> None:
         self.registry = registry or CollectorRegistry()
-        self._secret = secret
         self._models: set[str] = set()
         self._waiting: dict[Key, Tally[str]] = {}
         self._retries = self._counter("isobench_queue_retries_total", "Passes that failed and were asked for again.")
@@ -107,11 +104,11 @@ class Metrics:
         self._errors.labels(key.kind).inc()
         self._retries.inc()
 
-    def passed(self, done: Pass) -> None:
-        """Count what a pass did."""
+    def passed(self, done: Pass, ends: Sequence[StageEnd]) -> None:
+        """Count what a pass did, and the stages whose end it took in."""
         self._passes.labels(done.key.kind).observe(done.seconds)
         self._count_waiting(done)
-        for end in stage_ends(done, secret=self._secret):
+        for end in ends:
             self._count_stage(end, done)
         self._count_spent(done)
         if done.key.kind == "Commit" and any(turn.type == "Finished" and turn.status == "True" for turn in turns(done)):

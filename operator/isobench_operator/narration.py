@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
-from .control.happened import Turn, stage_ends, turns
+from .control.happened import StageEnd, Turn, turns
 from .control.reconciler import Pass
 from .core import naming
 
@@ -13,9 +14,9 @@ logger = logging.getLogger("isobench")
 MAX_WORDS, MAX_TAIL = 300, 120
 
 
-def narrate(done: Pass, *, secret: str) -> None:
-    """Log what a pass did."""
-    words, fields = _words(done, secret=secret)
+def narrate(done: Pass, ends: Sequence[StageEnd]) -> None:
+    """Log what a pass did, and the stages whose end it took in."""
+    words, fields = _words(done, ends)
     if words:
         failed = any(turn.type == "Succeeded" and turn.status == "False" for turn in turns(done))
         level = logging.WARNING if failed else logging.INFO
@@ -25,10 +26,10 @@ def narrate(done: Pass, *, secret: str) -> None:
     logger.log(level, "; ".join(words), extra={"about": done.key, "fields": fields})
 
 
-def _words(done: Pass, *, secret: str) -> tuple[list[str], dict[str, Any]]:
+def _words(done: Pass, ends: Sequence[StageEnd]) -> tuple[list[str], dict[str, Any]]:
     words: list[str] = []
     fields: dict[str, Any] = {}
-    for end in stage_ends(done, secret=secret):
+    for end in ends:
         why = f"failed: {end.reason}{f' ({_short(end.tail)[:MAX_TAIL]})' if end.tail else ''}"
         words.append(f"{end.role} {end.attempt} {'succeeded' if end.reason is None else why}")
         fields.setdefault("ended", []).append(

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.chart
 
 def metrics() -> set[str]:
     """Every metric of the operator, as its queries name it."""
-    found = Metrics(secret="a secret", queue=WorkQueue(), roster=Roster()).registry.collect()
+    found = Metrics(queue=WorkQueue(), roster=Roster()).registry.collect()
     return {f"{one.name}_total" if one.type == "counter" else one.name for one in found}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import kopf
 from kopf._core.reactor import inventory  # the type of a public parameter
@@ -40,6 +40,21 @@ class Forgetful(inventory.ResourceMemories):
         return await super().recall(*arguments, **{**options, "ephemeral": True})
 
 
+class NoDifferences(kopf.DiffBaseStorage):
+    """Sees no difference between two states of an object: our handlers take events, and Kopf would copy every object twice to compare."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """What of an object is compared."""
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """What was stored of it."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+
 def settings() -> kopf.OperatorSettings:
     """Kopf's settings."""
     found = kopf.OperatorSettings()
@@ -50,10 +65,10 @@ def settings() -> kopf.OperatorSettings:
     found.networking.request_timeout = REQUEST_SECONDS
     found.networking.connect_timeout = REQUEST_SECONDS / 3
     found.networking.error_backoffs = Patience()
+    found.persistence.diffbase_storage = NoDifferences()
     # Never written by these handlers; named all the same, so that a mistake here could not touch another operator's.
     found.persistence.finalizer = f"{naming.GROUP}/finalizer"
     found.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"kopf.{naming.GROUP}")
-    found.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"kopf.{naming.GROUP}")
     return found
 
 

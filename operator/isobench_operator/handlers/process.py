@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from isobench_operator.cluster.kube import Api, KubeCluster, Login
 from isobench_operator.cluster.ports import ClusterError, Key
 from isobench_operator.control.attention import Attention
+from isobench_operator.control.happened import stage_ends
 from isobench_operator.control.loop import Loop
 from isobench_operator.control.queue import WorkQueue
 from isobench_operator.control.reconciler import Pass, Reconciler
@@ -43,15 +44,15 @@ class Operator:
 
 def build(settings: OperatorSettings, login: Login) -> Operator:
     """Put an operator together; nothing is sent yet."""
-    secret = settings.decisions.secret
     queue: WorkQueue[Key] = WorkQueue()
     roster = Roster()
-    metrics = Metrics(secret=secret, queue=queue, roster=roster)
+    metrics = Metrics(queue=queue, roster=roster)
     cluster = KubeCluster(Api(login, observer=metrics), instance=socket.gethostname())
 
     def observe(done: Pass) -> None:
-        metrics.passed(done)
-        narrate(done, secret=secret)
+        ends = stage_ends(done, secret=settings.decisions.secret)
+        metrics.passed(done, ends)
+        narrate(done, ends)
 
     loop = Loop(
         cluster,

@@ -14,6 +14,7 @@ import pytest
 
 from isobench_operator import logs
 from isobench_operator.cluster.ports import ClusterError, HeldBack, Key, Outdated
+from isobench_operator.control.happened import stage_ends
 from isobench_operator.control.loop import Loop
 from isobench_operator.control.queue import WorkQueue
 from isobench_operator.control.reconciler import Pass, Reconciler
@@ -34,7 +35,7 @@ class Watched:
     def __init__(self, cluster: FakeCluster) -> None:
         self.cluster, self.roster = cluster, Roster()
         self.queue: WorkQueue[Key] = WorkQueue(first_backoff=0.001, most_backoff=0.01)
-        self.metrics = Metrics(secret=SETTINGS.secret, queue=self.queue, roster=self.roster)
+        self.metrics = Metrics(queue=self.queue, roster=self.roster)
         self.passes: list[Pass] = []
 
     async def run(self) -> None:
@@ -43,8 +44,7 @@ class Watched:
 
         def observe(done: Pass) -> None:
             self.passes.append(done)
-            self.metrics.passed(done)
-            narrate(done, secret=SETTINGS.secret)
+            self.told(done)
             if done.owner is not None:
                 self.roster.hear(done.owner)
             if all(
@@ -63,6 +63,12 @@ class Watched:
         )
         self.cluster.on_change = loop.enqueue
         await asyncio.wait_for(loop.run(stop), 20)
+
+    def told(self, done: Pass) -> None:
+        """As the process tells both."""
+        ends = stage_ends(done, secret=SETTINGS.secret)
+        self.metrics.passed(done, ends)
+        narrate(done, ends)
 
     def value(self, name: str, **labels: str) -> float | None:
         """A sample."""
@@ -116,7 +122,7 @@ async def test_a_second_operator_that_finds_everything_done_counts_nothing() -> 
     await Watched(cluster).run()
     again = Watched(cluster)
     done = await Reconciler(cluster, SETTINGS).reconcile(KEY)
-    again.metrics.passed(done)
+    again.told(done)
     assert again.value("isobench_stage_attempts_total", stage="head", reason="Succeeded") is None
     assert again.value("isobench_speedup_ratio_count") == 0
 
@@ -129,7 +135,7 @@ async def test_the_lag_is_from_the_jobs_end_to_the_status() -> None:
     cluster.end(job, Said(reason=Reason.COMMIT_NOT_FOUND, tail="none"))
     cluster.jobs[job["metadata"]["name"]]["status"]["conditions"][0]["lastTransitionTime"] = NOW.isoformat()
     watched = Watched(cluster)
-    watched.metrics.passed(await reconciler.reconcile(KEY))
+    watched.told(await reconciler.reconcile(KEY))
     assert watched.value("isobench_job_end_lag_seconds_sum") == 2
     assert watched.value("isobench_job_end_lag_seconds_count") == 1
 
@@ -139,7 +145,7 @@ async def test_what_waits_is_told_by_reason_until_it_no_longer_does() -> None:
     watched = Watched(cluster)
     reconciler = Reconciler(cluster, SETTINGS, clock=lambda: NOW)
     cluster.failures["create"] = [HeldBack("exceeded quota: few")]
-    watched.metrics.passed(await reconciler.reconcile(KEY))
+    watched.told(await reconciler.reconcile(KEY))
     assert watched.value("isobench_waiting_pods", reason="Quota") == 1
     job = cluster.job("prepare-head")
     labels = {**job["metadata"]["labels"], "batch.kubernetes.io/job-name": job["metadata"]["name"]}
@@ -148,11 +154,11 @@ async def test_what_waits_is_told_by_reason_until_it_no_longer_does() -> None:
         "metadata": {"name": "p", "uid": "p", "labels": labels},
         "status": {"phase": "Pending", "initContainerStatuses": waiting},
     }
-    watched.metrics.passed(await reconciler.reconcile(KEY))
+    watched.told(await reconciler.reconcile(KEY))
     assert watched.value("isobench_waiting_pods", reason="Quota") == 0
     assert watched.value("isobench_waiting_pods", reason="ImagePull") == 1
     del cluster.objects[KEY]
-    watched.metrics.passed(await reconciler.reconcile(KEY))
+    watched.told(await reconciler.reconcile(KEY))
     assert watched.value("isobench_waiting_pods", reason="ImagePull") == 0
 
 
@@ -197,10 +203,10 @@ async def test_each_line_says_whom_it_is_about_and_what_was_done_and_why(log: io
 
 async def test_a_pass_that_changes_nothing_is_told_to_who_asks_for_every_decision(log: io.StringIO) -> None:
     cluster = FakeCluster(commit())
-    reconciler = Reconciler(cluster, SETTINGS, clock=lambda: NOW)
+    watched, reconciler = Watched(cluster), Reconciler(cluster, SETTINGS, clock=lambda: NOW)
     for _ in range(2):
-        narrate(await reconciler.reconcile(KEY), secret=SETTINGS.secret)
+        watched.told(await reconciler.reconcile(KEY))
     del cluster.objects[KEY]
-    narrate(await reconciler.reconcile(KEY), secret=SETTINGS.secret)
+    watched.told(await reconciler.reconcile(KEY))
     told = [(line["level"], line["message"]) for line in lines(log)]
     assert told[1:] == [("debug", "nothing to do until something changes"), ("debug", "is gone")]
