@@ -14,7 +14,7 @@ from pydantic import Field, StrictBool, StrictInt, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from .api.fields import ApiModel, DnsLabel, DnsName, Quantities
-from .core.settings import CaBundle, PodSettings, Settings, Storage
+from .core.settings import CaBundle, PodSettings, Settings, claimed
 from .documents.errors import DocumentError, DocumentErrors
 from .documents.nodes import Document, Place, read
 from .documents.words import explain
@@ -257,7 +257,5 @@ def _pods(found: ConfigFile) -> PodSettings:
         given: Amounts | None = getattr(found.resources, name)
         if given is not None:
             resources[name] = {"requests": given.requests, "limits": given.limits}
-    store = pods.store
-    if found.artifacts.claim is not None:
-        store = Storage(path=store.path, source={"persistentVolumeClaim": {"claimName": found.artifacts.claim}})
+    store = claimed(found.artifacts.claim) if found.artifacts.claim is not None else pods.store
     return replace(pods, resources=resources, store=store)

@@ -12,10 +12,12 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
 
+BLOCK = 1 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -87,15 +89,6 @@ class Store:
             write_atomic(place, content)
         return digest
 
-    def put_file(self, path: Path) -> str:
-        """Keep a file of any size."""
-        with path.open("rb") as source:
-            digest = f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"
-        place = self._place(digest)
-        if not place.exists():
-            copy_atomic(path, place)
-        return digest
-
     def take_file(self, digest: str, path: Path) -> None:
         """Copy a blob of any size out, proved against its digest.
 
@@ -139,6 +132,48 @@ class Store:
     def get_json(self, digest: str) -> Any:
         """Read canonical JSON."""
         return json.loads(self.get(digest))
+
+    def put_file(self, source: Path, *, limit: int | None = None) -> str:
+        """Keep a file of any size, which untrusted code may have written: copied once, hashed on the way; returns its digest.
+
+        Args:
+            limit: the most bytes that are taken; None for any number.
+
+        Raises:
+            StoreError: it is missing, no ordinary file, larger than that, or not readable.
+        """
+        try:
+            handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            msg = f"{source.name} cannot be read: {error.strerror}"
+            raise StoreError(msg) from error
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                msg = f"{source.name} is no ordinary file"
+                raise StoreError(msg)
+            digest, size = hashlib.sha256(), 0
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".new.", delete=False) as copy:
+                try:
+                    while block := file.read(BLOCK):
+                        size += len(block)
+                        if limit is not None and size > limit:
+                            msg = f"{source.name} is larger than {limit:,} bytes"
+                            raise StoreError(msg)
+                        digest.update(block)
+                        copy.write(block)
+                    copy.flush()
+                    os.fsync(copy.fileno())
+                    found = f"sha256:{digest.hexdigest()}"
+                    place = self._place(found)
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    os.chmod(copy.name, 0o644)  # noqa: PTH101 - a temporary name is a string
+                    os.replace(copy.name, place)  # noqa: PTH105
+                except BaseException:
+                    with contextlib.suppress(OSError):
+                        os.unlink(copy.name)  # noqa: PTH108
+                    raise
+        return found
 
     def has(self, digest: str) -> bool:
         """Whether a blob is there, unproved."""

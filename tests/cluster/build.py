@@ -78,14 +78,18 @@ def folder(layout: Layout, tool: Tool) -> Path:
     return layout.cache / "bin" / f"{tool.module}-{tool.key()}"
 
 
-def build(layout: Layout, tool: Tool) -> Path:
-    """Build what is missing of a tool; returns the folder of its binaries.
+def build(layout: Layout, tool: Tool, *, only: str | None = None) -> Path:
+    """Build what is missing of a tool, or of it one command; returns the folder of its binaries.
 
     Raises:
         SystemExit: the compiler failed; its words are printed.
     """
     target = folder(layout, tool)
-    missing = {name: package for name, package in tool.commands.items() if not (target / name).exists()}
+    missing = {
+        name: package
+        for name, package in tool.commands.items()
+        if not (target / name).exists() and only in (None, name)
+    }
     if not missing:
         return target
     target.mkdir(parents=True, exist_ok=True)
@@ -122,3 +126,16 @@ def build_all(layout: Layout, *, only: tuple[str, ...] = (), everything: bool = 
         place = build(layout, tool)
         found |= {name: place / name for name in tool.commands}
     return found
+
+
+def binary(layout: Layout, name: str) -> Path:
+    """One command, its module built where it is not yet.
+
+    Raises:
+        KeyError: no tool brings a command of that name.
+        SystemExit: it did not build.
+    """
+    tool = next((tool for tool in TOOLS if name in tool.commands), None)
+    if tool is None:
+        raise KeyError(name)
+    return build(layout, tool, only=name) / name

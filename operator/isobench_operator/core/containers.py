@@ -12,13 +12,39 @@ from isobench_runner.contract import REQUEST_VARIABLE, Request
 
 from .observed import REPORTER
 from .settings import ROOT, PodSettings
-from .volumes import expand
+from .volumes import CERTIFICATES, CREDENTIALS, expand, shared_mounts
 
 Json = dict[str, Any]
 
 UNTRUSTED_TMP = f"{ROOT}/tmp"  # noqa: S108 - a volume of the pod's own
 HARNESS = f"{ROOT}/in/harness.pyz"
 TERMINATION_LOG = "/dev/termination-log"
+
+
+INDEX_VARIABLES = frozenset({
+    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+})  # fmt: skip
+"""What of the trusted containers' variables a build gets: where packages come from, and how they are reached."""
+
+
+def store_place(settings: PodSettings) -> str:
+    """Where trusted containers find the artifacts: on a laptop the folder itself, in a claim or behind an URL a part of it."""
+    if settings.runtime == "embedded":
+        return settings.store.path
+    return f"{settings.store_url.rstrip('/') if settings.store_url else settings.store.path}/artifacts"
+
+
+def certificates(settings: PodSettings) -> dict[str, str]:
+    """The variables by which Python, pip and git trust the configured certificates."""
+    if settings.ca_bundle is None:
+        return {}
+    path = f"{ROOT}/{CERTIFICATES}/{settings.ca_bundle.key}"
+    return dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO"), path)
+
+
+def _pull(settings: PodSettings) -> Json:
+    return {"imagePullPolicy": settings.pull_policy} if settings.runtime == "kubernetes" else {}
 
 
 def _security(uid: int) -> Json:
@@ -72,14 +98,15 @@ def trusted(
         REQUEST_VARIABLE: request,
         "ISOBENCH_RUNTIME": settings.runtime,
         "ISOBENCH_ENVS": settings.environments.path,
-        "ISOBENCH_STORE": settings.store.path,
+        "ISOBENCH_STORE": store_place(settings),
         "TMPDIR": f"{ROOT}/scratch",
         "LANG": "C.UTF-8",
         **settings.trusted_env,
     }
     if settings.runtime == "kubernetes":
-        values["HOME"] = f"{ROOT}/scratch/home"
-        values["USER"] = "isobench"
+        values |= {"HOME": f"{ROOT}/scratch/home", "USER": "isobench", **certificates(settings)}
+    if settings.store_credentials is not None:
+        values["ISOBENCH_STORE_CREDENTIALS"] = f"{ROOT}/{CREDENTIALS}"
     mounted = {mount["name"] for mount in mounts}
     for name, variable in (("mirrors", "ISOBENCH_MIRRORS"), ("pip", "ISOBENCH_PIP"), ("dataset", "ISOBENCH_DATASET")):
         if name in mounted:
@@ -92,7 +119,8 @@ def trusted(
         "env": variables(values),
         "resources": merge_resources(settings.resources["trusted"], {}),
         "securityContext": _security(settings.trusted_uid),
-        "volumeMounts": list(mounts),
+        "volumeMounts": [*mounts, *shared_mounts(settings, "ca", "credentials")],
+        **_pull(settings),
     }
 
 
@@ -120,14 +148,16 @@ def untrusted(
     mounts: Sequence[Json],
     resources: Json,
     env: Sequence[Json] = (),
+    online: bool = False,
 ) -> Json:
     """What users or models wrote, under the harness in the user's image: no request, no store, no key, no token.
 
     Args:
         arguments: the harness's, after its own path.
         env: the user's own variables.
+        online: whether it reaches the index, and so gets its variables and certificates.
     """
-    values = {
+    values: dict[str, str] = {
         "ISOBENCH_ROOT": settings.root,
         "ISOBENCH_ENVS": settings.environments.path,
         "HOME": f"{UNTRUSTED_TMP}/home",
@@ -135,6 +165,9 @@ def untrusted(
         "LANG": "C.UTF-8",
         "USER": "isobench",
     }
+    if online and settings.runtime == "kubernetes":
+        values |= {name: value for name, value in settings.trusted_env.items() if name in INDEX_VARIABLES}
+        values |= certificates(settings)
     if settings.untrusted_path is not None:
         values["PATH"] = settings.untrusted_path
     if any(mount["name"] == "pip" for mount in mounts):
@@ -146,5 +179,5 @@ def untrusted(
         "env": [*variables(values), *env],
         "resources": resources,
         "securityContext": _security(settings.untrusted_uid),
-        "volumeMounts": list(mounts),
+        "volumeMounts": [*mounts, *(shared_mounts(settings, "ca") if online else [])],
     }

@@ -65,10 +65,12 @@ def prepare_job(
     """Build one revision's environment: `fetch`, untrusted `build`, `report`."""
     asked, inputs = requests.prepare(commit, progress, ident, revision=revision)
     request = containers.request_text(asked)
+    # On a laptop an environment stays where it is built, and trusted containers look after the folder that holds all of them.
+    here = ("environments", "pip") if settings.runtime == "embedded" else ()
     fetch = containers.trusted(
         settings, "fetch", source="inputs", target="in", request=request,
         mounts=[
-            *mounts(settings, write=("in", "scratch", "environments", "store", "mirrors", "pip")),
+            *mounts(settings, write=("in", "scratch", "store", "mirrors", *here)),
             *input_mounts(settings, inputs, container="fetch"),
         ],
     )  # fmt: skip
@@ -77,10 +79,10 @@ def prepare_job(
         arguments=["build", "--in", f"{ROOT}/in", "--out", f"{ROOT}/out"],
         mounts=mounts(settings, write=("out", "tmp", "environments", "pip"), read=("in",)),
         resources=containers.merge_resources(settings.resources["build"], _amounts(commit.spec.environment.resources)),
-        env=_variables(commit),
+        env=_variables(commit), online=True,
     )  # fmt: skip
     report = containers.reporter(
-        settings, request, mounts(settings, write=("report", "scratch", "environments", "store"), read=("in", "out"))
+        settings, request, mounts(settings, write=("report", "scratch", "store", *here[:1]), read=("in", "out"))
     )
     return _assemble(
         owner, ident, settings, [fetch, build, report], inputs,
@@ -128,7 +130,7 @@ def measure_job(
     image, pod = _image(commit, settings), commit.spec.pod
     fetch = containers.trusted(
         settings, "fetch", source="inputs", target="in", request=request,
-        mounts=mounts(settings, write=("in", "scratch", "store"), read=("environments",)),
+        mounts=mounts(settings, write=("in", "scratch", "store"), read=("environments",) if settings.runtime == "embedded" else ()),
     )  # fmt: skip
     unpack = [] if settings.runtime == "embedded" else [
         containers.untrusted(

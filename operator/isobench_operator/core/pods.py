@@ -52,6 +52,14 @@ def _builder_affinity(settings: PodSettings) -> Json:
     }
 
 
+def _on_one_host(affinity: Mapping[str, Any]) -> Json:
+    """Every pod of ours on the host that the first one was put on: the store's claim can be mounted nowhere else."""
+    term = {"labelSelector": {"matchLabels": {"app.kubernetes.io/managed-by": naming.MANAGED_BY}}, "topologyKey": "kubernetes.io/hostname"}  # fmt: skip
+    ours = dict(affinity.get("podAffinity") or {})
+    wanted = "requiredDuringSchedulingIgnoredDuringExecution"
+    return {**affinity, "podAffinity": {**ours, wanted: [*(ours.get(wanted) or ()), term]}}
+
+
 def _failure_policy() -> Json:
     """Our "do not retry" fails the Job at once, disruptions never count, the rest backs off."""
     return {
@@ -118,14 +126,22 @@ def job(
         "volumes": list(volumes),
     }
     affinity = dict(placement.affinity) or (_builder_affinity(settings) if builds else {})
+    if settings.one_host:
+        affinity = _on_one_host(affinity)
+    secrets = [
+        *placement.image_pull_secrets,
+        *(one for one in settings.pull_secrets if one not in placement.image_pull_secrets),
+    ]
     optional = {
         "nodeSelector": dict(placement.node_selector),
         "affinity": affinity,
         "tolerations": [dict(toleration) for toleration in placement.tolerations],
         "runtimeClassName": placement.runtime_class,
-        "imagePullSecrets": [{"name": secret} for secret in placement.image_pull_secrets],
-        "priorityClassName": placement.priority_class,
+        "imagePullSecrets": [{"name": secret} for secret in secrets],
+        "priorityClassName": placement.priority_class or settings.priority_class,
     }
+    if settings.host_users is not None:
+        pod["hostUsers"] = settings.host_users
     pod.update({key: value for key, value in optional.items() if value})
     spec: Json = {
         "backoffLimit": settings.backoff_limit,
@@ -134,6 +150,8 @@ def job(
         "podFailurePolicy": _failure_policy(),
         "template": {"metadata": {"labels": dict(labels), "annotations": dict(annotations)}, "spec": pod},
     }
+    if settings.ttl_seconds is not None:
+        spec["ttlSecondsAfterFinished"] = settings.ttl_seconds
     if placement.queue is not None:
         labels[naming.QUEUE_LABEL] = placement.queue
         spec["suspend"] = True

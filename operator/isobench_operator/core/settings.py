@@ -27,6 +27,11 @@ def _empty(path: str, size: str) -> Storage:
     return Storage(path=f"{ROOT}/{path}", source={"emptyDir": {"sizeLimit": size}})
 
 
+def claimed(name: str) -> Storage:
+    """The artifact store in a PersistentVolumeClaim, which is mounted whole."""
+    return Storage(path=f"{ROOT}/store", source={"persistentVolumeClaim": {"claimName": name}})
+
+
 def _resources(cpu: str, memory: str, disk: str) -> dict[str, dict[str, str]]:
     """Requests equal limits, so that a pod is Guaranteed and a static CPU manager may pin it."""
     amounts = {"cpu": cpu, "memory": memory, "ephemeral-storage": disk}
@@ -81,7 +86,7 @@ class PodSettings:
     isolation: Literal["pod", "bubblewrap", "none"] = "pod"
     node: str | None = None
     environments: Storage = field(default_factory=lambda: _empty("env", "60Gi"))
-    store: Storage = Storage(path=f"{ROOT}/store", source={"persistentVolumeClaim": {"claimName": "isobench-store"}})
+    store: Storage = field(default_factory=lambda: claimed("isobench-store"))
     mirrors: Storage = field(default_factory=lambda: _empty("mirrors", "20Gi"))
     pip: Storage = field(default_factory=lambda: _empty("pip", "20Gi"))
     status: Storage = field(default_factory=lambda: _empty("status", "1Gi"))

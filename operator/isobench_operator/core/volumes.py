@@ -14,8 +14,10 @@ from .settings import ROOT, PodSettings, Storage
 
 Json = dict[str, Any]
 
-FOLDERS = {"in": "20Gi", "out": "20Gi", "tmp": "10Gi", "scratch": "10Gi", "report": "16Mi"}
-"""emptyDirs of every pod and their size limits; each lies at its own name below the root."""
+FOLDERS = {"in": "60Gi", "out": "60Gi", "tmp": "10Gi", "scratch": "10Gi", "report": "16Mi"}
+"""emptyDirs of every pod and their size limits; each lies at its own name below the root. Whole environments pass through in and out."""
+CERTIFICATES, CREDENTIALS = "ca", "credentials"
+"""Folders below the root, where the settings name a ConfigMap of certificates and a Secret of the store's credentials."""
 SHARED = ("environments", "store", "mirrors", "pip", "status", "dataset")
 
 
@@ -77,10 +79,28 @@ def mounts(settings: PodSettings, *, write: Sequence[str] = (), read: Sequence[s
     """Mounts of a container by volume name."""
     found: list[Json] = []
     for name, read_only in [*((name, False) for name in write), *((name, True) for name in read)]:
+        if name == "store" and settings.store_url is not None:
+            continue
         path = storage(settings, name).path if name in SHARED else f"{ROOT}/{name}"
         mount: Json = {"name": name, "mountPath": expand(path, settings)}
         found.append({**mount, "readOnly": True} if read_only else mount)
     return found
+
+
+def _settings_volumes(settings: PodSettings) -> dict[str, Json]:
+    """Volumes that only the settings ask for, by name."""
+    found: dict[str, Json] = {}
+    if settings.ca_bundle is not None:
+        found[CERTIFICATES] = {"configMap": {"name": settings.ca_bundle.config_map}}
+    if settings.store_credentials is not None:
+        found[CREDENTIALS] = {"secret": {"secretName": settings.store_credentials, "defaultMode": 0o440}}
+    return found
+
+
+def shared_mounts(settings: PodSettings, *names: str) -> list[Json]:
+    """Mounts of what the settings name, read-only, where they name it."""
+    there = _settings_volumes(settings)
+    return [{"name": name, "mountPath": f"{settings.root}/{name}", "readOnly": True} for name in names if name in there]
 
 
 def input_mounts(settings: PodSettings, inputs: Sequence[Input], *, container: str) -> list[Json]:
@@ -99,5 +119,6 @@ def volumes(settings: PodSettings, containers: Sequence[Json], inputs: Sequence[
         {"name": name, "emptyDir": {"sizeLimit": size}} for name, size in FOLDERS.items() if name in used
     ]
     found += [{"name": name, **storage(settings, name).source} for name in SHARED if name in used]
+    found += [{"name": name, **source} for name, source in _settings_volumes(settings).items() if name in used]
     found += [_input_volume(one) for one in inputs if f"input-{one.folder}" in used]
     return found

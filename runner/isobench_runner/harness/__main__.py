@@ -1,4 +1,4 @@
-"""`python3 -I -S harness.pyz build|measure --in DIR --out DIR`: everything that executes in a user's image enters here.
+"""`python3 -I -S harness.pyz build|unpack|measure --in DIR --out DIR`: everything that executes in a user's image enters here.
 
 An untrusted container always exits 0 unless it is killed; what happened stands in outcome.json. Only the command that is asked for is
 imported: the measuring parent has to stay small.
@@ -18,7 +18,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(
         prog="harness.pyz", description="isobench's harness, run inside of a user's image."
     )
-    parser.add_argument("command", choices=("build", "measure"))
+    parser.add_argument("command", choices=("build", "unpack", "measure"))
     parser.add_argument(
         "--in", dest="input", required=True, metavar="DIR", help="what fetch made: plan.json and beside it"
     )
@@ -33,6 +33,10 @@ def main(argv: Optional[List[str]] = None) -> int:
             from . import building
 
             building.main(in_dir, out_dir)
+        elif arguments.command == "unpack":
+            from . import unpacking
+
+            unpacking.main(in_dir, out_dir)
         else:
             from . import measuring
 

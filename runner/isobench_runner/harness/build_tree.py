@@ -32,13 +32,17 @@ def wipe(env_dir: str) -> None:
             os.unlink(path)
 
 
-def extract(archive: str, tree: str) -> None:
-    """Unpack the tree as files of this user: git and setuptools_scm refuse a checkout of another owner."""
-    os.makedirs(tree)
+def extract(archive: str, folder: str) -> None:
+    """Unpack an archive as files of this user: git and setuptools_scm refuse a checkout of another owner.
+
+    Raises:
+        BuildError: DiskFull.
+    """
+    os.makedirs(folder, exist_ok=True)
     tar = shutil.which("tar")
     if tar:
         try:
-            subprocess.run([tar, "-xf", archive, "-C", tree, "--no-same-owner"], check=True, stderr=subprocess.PIPE)
+            subprocess.run([tar, "-xf", archive, "-C", folder, "--no-same-owner"], check=True, stderr=subprocess.PIPE)
             return
         except subprocess.CalledProcessError as error:
             if b"No space left" in error.stderr:
@@ -48,7 +52,27 @@ def extract(archive: str, tree: str) -> None:
         for member in file.getmembers():
             member.uid, member.gid = os.getuid(), os.getgid()
         options = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
-        file.extractall(tree, **options)  # type: ignore[arg-type]
+        file.extractall(folder, **options)  # type: ignore[arg-type]
+
+
+def pack(env_dir: str, archive: str) -> None:
+    """Put an environment with its tree and manifest into one archive.
+
+    Raises:
+        BuildError: DiskFull.
+    """
+    names = sorted(name for name in ("env", "tree", "environment.json") if os.path.exists(os.path.join(env_dir, name)))
+    tar = shutil.which("tar")
+    if tar:
+        argv = [tar, "-cf", archive, "-C", env_dir, "--numeric-owner", *names]
+        done = subprocess.run(argv, stderr=subprocess.PIPE, check=False)
+        if done.returncode == 0:
+            return
+        words = done.stderr.decode("utf-8", "replace")
+        raise BuildError("DiskFull" if "No space left" in words else "ResultInvalid", words)
+    with tarfile.open(archive, "w") as file:
+        for name in names:
+            file.add(os.path.join(env_dir, name), arcname=name)
 
 
 def remove_git(tree: str) -> None:

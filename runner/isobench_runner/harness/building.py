@@ -24,6 +24,7 @@ from .proof import freeze, prove
 from .wire import read_json, read_plan, write_json, write_outcome
 
 MANIFEST = "environment.json"
+ARCHIVE = "environment.tar"
 LOG = "build.log"
 
 
@@ -35,6 +36,7 @@ def main(in_dir: str, out_dir: str) -> None:
     try:
         with open(os.path.join(out_dir, LOG), "wb") as log:
             manifest = _build(plan, in_dir, log, deadline)
+        _hand_over(plan, out_dir)
         write_outcome(
             out_dir, "build", None, detail={"as_of": manifest["as_of"], "python": manifest["python"]["version"]}
         )
@@ -48,12 +50,25 @@ def _say(words: str) -> None:
     print("build: {}".format(words), flush=True)
 
 
+def _hand_over(plan: Dict[str, Any], out_dir: str) -> None:
+    """Where an environment does not stay at its place, leave its manifest, and what was built as an archive, for the next container."""
+    if not plan.get("pack"):
+        return
+    write_json(os.path.join(out_dir, MANIFEST), read_json(os.path.join(plan["env_dir"], MANIFEST)))
+    if not plan["hit"]:
+        _say("packing")
+        trees.pack(plan["env_dir"], os.path.join(out_dir, ARCHIVE))
+
+
 def _build(plan: Dict[str, Any], in_dir: str, log: BinaryIO, deadline: float) -> Dict[str, Any]:
     env_dir = plan["env_dir"]
     os.makedirs(env_dir, exist_ok=True)
     folder = os.open(env_dir, os.O_RDONLY)
     try:
         _lock(folder, plan, deadline)
+        if plan["hit"] and plan.get("pack"):
+            _say("unpacking {}".format(plan["key"]))
+            trees.extract(os.path.join(in_dir, ARCHIVE), env_dir)
         known = _finished(plan)
         if known is not None:
             try:

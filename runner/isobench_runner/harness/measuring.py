@@ -42,6 +42,8 @@ def main(in_dir: str, out_dir: str) -> None:
         wire.PlanError: the plan cannot be read.
     """
     plan = wire.read_plan(in_dir)
+    if _not_unpacked(plan, out_dir):
+        return
     timeout = float(plan["timeout_seconds"])
     reaping.protect_self()
     sys.stdout.flush()
@@ -82,6 +84,16 @@ def main(in_dir: str, out_dir: str) -> None:
             "InternalError",
             "the measuring process ended with status {} and without an outcome".format(status),
         )
+
+
+def _not_unpacked(plan: Dict[str, Any], out_dir: str) -> bool:
+    """Whether an environment could not be unpacked; what it said of it becomes this stage's outcome."""
+    for revision in plan["revisions"]:
+        if wire.failed_before(revision["env_dir"]):
+            outcome = wire.read_json(os.path.join(revision["env_dir"], "outcome.json"))
+            wire.write_outcome(out_dir, STAGE, outcome["reason"], outcome.get("tail", ""))
+            return True
+    return False
 
 
 def _await(child: int, seconds: float) -> Optional[int]:

@@ -18,10 +18,12 @@ from typing import Any
 
 from isobench_runner.contract import PrepareRequest, Reason, Report, StageError
 from isobench_runner.outcome import Outcome, read_outcome, read_untrusted
-from isobench_runner.store import Store, dump_json
+from isobench_runner.stages.fetching.prepare import ARCHIVE, environment_name
+from isobench_runner.store import Store, StoreError, dump_json
 
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_LOG_BYTES = 32 << 20
+MAX_ARCHIVE_BYTES = 60 << 30
 MAX_DISTRIBUTIONS = 5000
 MAX_TEXT = 4096
 _AS_OF = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
@@ -122,14 +124,14 @@ def _package(value: object, env_dir: Path) -> dict[str, Any] | None:
     }
 
 
-def read_manifest(plan: dict[str, Any]) -> dict[str, Any]:
-    """Read and check the environment.json that the build left in the environment's folder.
+def read_manifest(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Read and check the environment.json that the build left in a folder.
 
     Raises:
         StageError: ResultInvalid, naming the field, its value and what it should be.
     """
     env_dir = Path(plan["env_dir"])
-    content = read_untrusted(env_dir / "environment.json", MAX_MANIFEST_BYTES)
+    content = read_untrusted(folder / "environment.json", MAX_MANIFEST_BYTES)
     if content is None:
         raise StageError(
             Reason.RESULT_INVALID, "environment.json is missing, although the build says that it ended well"
@@ -218,6 +220,48 @@ def _collected(root: Path, store: Store) -> dict[str, Any]:
     return found
 
 
+def _kept_here(plan: dict[str, Any], store: Store) -> tuple[str, dict[str, Any]]:
+    """Digest and manifest of an environment that stays at its place on this machine.
+
+    Raises:
+        StageError: ResultInvalid, where its files are not those that were built; then it is forgotten.
+    """
+    env_dir = Path(plan["env_dir"])
+    manifest = read_manifest(plan, env_dir) | {"tree_digest": tree_digest(env_dir)}
+    environment, distributions = store.put_json(manifest), store.put_json(manifest["distributions"])
+    if claim(env_dir, environment=environment, distributions=distributions) != environment:
+        forget(env_dir)
+        words = f"the files in {env_dir} are not those that were built; they are built anew on the next try"
+        raise StageError(Reason.RESULT_INVALID, words)
+    return environment, manifest
+
+
+def _kept_in_store(plan: dict[str, Any], out: Path, store: Store) -> tuple[str, dict[str, Any]]:
+    """Digest and manifest of an environment whose archive the store has, or takes now; of two builds the first one counts.
+
+    Raises:
+        StageError: ResultInvalid, where what was left cannot be kept, or an environment of the store is not what it was.
+    """
+    name = environment_name(plan["key"])
+    manifest = read_manifest(plan, out)
+    stored = store.resolve(name)
+    if plan["hit"]:
+        known = store.get_json(stored) if stored is not None else {}
+        if stored is None or known.get("distributions") != manifest["distributions"]:
+            store.unlink(name)
+            raise StageError(
+                Reason.RESULT_INVALID, "the stored environment is not what was built; it is built anew on the next try"
+            )
+        return stored, known
+    if stored is None:
+        try:
+            archive = store.put_file(out / ARCHIVE, limit=MAX_ARCHIVE_BYTES)
+        except StoreError as error:
+            raise StageError(Reason.RESULT_INVALID, str(error)) from error
+        stored = store.link(name, store.put_json(manifest | {"archive": archive}))
+    return stored, store.get_json(stored)
+
+
 def conclude(request: PrepareRequest, root: Path, store: Store) -> Report:
     """The report of a prepare Job.
 
@@ -226,26 +270,24 @@ def conclude(request: PrepareRequest, root: Path, store: Store) -> Report:
             what it was when it was built: then it is forgotten, and built anew by the next attempt.
     """
     plan = json.loads((root / "in" / "plan.json").read_bytes())
-    env_dir = Path(plan["env_dir"])
     embedded = os.environ.get("ISOBENCH_RUNTIME") == "embedded"
     outcome = read_outcome(root / "out")
     if outcome is None:
         raise StageError(Reason.CONTAINER_FAILED, f"building {request.role} left no outcome")
     data = {"sha": plan["sha"], "key": plan["key"], **_collected(root, store)}
     if outcome.reason is not None:
-        if embedded and outcome.detail.get("damaged") is True:
-            forget(env_dir)
+        if outcome.detail.get("damaged") is True:
+            if embedded:
+                forget(Path(plan["env_dir"]))
+            else:
+                store.unlink(environment_name(plan["key"]))
         return Report(
             reason=outcome.reason,
             data={**data, "evidence": _keep_log(root / "out", outcome, store)},
             tail=outcome.tail,
         )
-    manifest = read_manifest(plan) | {"tree_digest": tree_digest(env_dir)}
-    environment, distributions = store.put_json(manifest), store.put_json(manifest["distributions"])
-    if embedded and claim(env_dir, environment=environment, distributions=distributions) != environment:
-        forget(env_dir)
-        words = f"the files in {env_dir} are not those that were built; they are built anew on the next try"
-        raise StageError(Reason.RESULT_INVALID, words)
+    environment, manifest = _kept_here(plan, store) if embedded else _kept_in_store(plan, root / "out", store)
+    distributions = store.put_json(manifest["distributions"])
     found = {
         "environment": environment,
         "distributions": distributions,

@@ -29,7 +29,7 @@ def run(request: Request, input: Path, output: Path, store: Store) -> None:  # n
         build_archive(output / "harness.pyz")
     match request:
         case PrepareRequest():
-            prepare.run(request, output)
+            prepare.run(request, output, store)
         case GenerateRequest():
             generate.run(request, output, store)
         case MeasureRequest():

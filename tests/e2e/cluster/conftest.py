@@ -23,8 +23,16 @@ from .lab import ROOT, Lab
 from .operator import Operator
 from .servers import GitServer, ModelServer
 
+HERE = Path(__file__).resolve().parent
 RELEASE = "isobench"
 WORK = "work"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every case here needs a cluster."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.cluster)
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from isobench_runner.contract import MeasureRequest, Reason, Revision, StageError
-from isobench_runner.store import Store, write_atomic
+from isobench_runner.store import Store, StoreError, write_atomic
 
 from .binds import embedded, read_known, write_binds
 from .mounted import from_store, json_from_store, write_json
 
 
-def _revision(revision: Revision, envs: Path, store: Store) -> dict[str, Any]:
+def _revision(revision: Revision, envs: Path, store: Store, output: Path) -> dict[str, Any]:
     manifest = json_from_store(store, revision.environment, f"the environment of {revision.name}")
     if not isinstance(manifest, dict) or manifest.get("sha") != revision.sha or manifest.get("key") != revision.key:
         raise StageError(
@@ -27,6 +27,14 @@ def _revision(revision: Revision, envs: Path, store: Store) -> dict[str, Any]:
             Reason.STORE_UNAVAILABLE,
             f"the environment of {revision.name}, {folder}, is gone; a retry with prepare builds it again",
         )
+    archive = output / f"{revision.key}.tar"
+    if not embedded() and not archive.exists():
+        print(f"fetch: the environment of {revision.name}", flush=True)
+        try:
+            store.take_file(str(manifest.get("archive")), archive)
+        except StoreError as error:
+            words = f"the environment of {revision.name}: {error}; a retry with prepare builds it again"
+            raise StageError(Reason.STORE_UNAVAILABLE, words) from error
     return {
         "name": revision.name,
         "sha": revision.sha,
@@ -45,7 +53,7 @@ def run(request: MeasureRequest, output: Path, store: Store) -> None:
     """
     envs = Path(os.environ["ISOBENCH_ENVS"])
     inputs = json_from_store(store, request.inputs, "what head's prepare collected")
-    revisions = [_revision(revision, envs, store) for revision in request.revisions]
+    revisions = [_revision(revision, envs, store, output) for revision in request.revisions]
     write_atomic(output / "test.py", from_store(store, request.test, "the test"))
     plan = {
         "v": 1,

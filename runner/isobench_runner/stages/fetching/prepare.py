@@ -21,7 +21,7 @@ from isobench_runner.contract import Environment, PrepareRequest, environment_ke
 from isobench_runner.git import Access, Mirror, Mirrors, archive_tree, check_out, read_commit, resolve_base
 from isobench_runner.git.checkout import python_blobs
 from isobench_runner.git.diff import shown
-from isobench_runner.store import write_atomic
+from isobench_runner.store import Store, StoreError, write_atomic
 
 from .binds import Known, embedded, prefixes, read_known, write_binds, write_known
 from .index import seed_wheel, user_index
@@ -29,6 +29,8 @@ from .inputs import assemble, given_extraction
 from .mounted import read_mounted, read_script, write_json
 
 TREE = "tree.tar"
+ARCHIVE = "environment.tar"
+"""What a build leaves of an environment that does not stay where it is, and what it is given of one that was built before."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,25 @@ def _inputs(request: PrepareRequest, mirror: Mirror, head: str) -> dict[str, Any
     )
 
 
+def environment_name(key: str) -> str:
+    """The name under which the store has an environment's manifest; the first build that takes it wins."""
+    return f"environment/{key}"
+
+
+def _stored(store: Store, key: str, archive: Path) -> bool:
+    """Bring the environment of a key out of the store; returns whether there was one."""
+    manifest = store.resolve(environment_name(key))
+    if manifest is None:
+        return False
+    try:
+        store.take_file(store.get_json(manifest)["archive"], archive)
+    except (StoreError, ValueError, KeyError, TypeError) as error:
+        print(f"fetch: the stored environment {key} cannot be used and is built anew: {error}", flush=True)
+        store.unlink(environment_name(key))
+        return False
+    return True
+
+
 def _hit(envs: Path, key: str) -> bool:
     try:
         ready = json.loads((envs / f"{key}.ready.json").read_text())
@@ -115,7 +136,7 @@ def _pip_cache(repository: str) -> Path:
     return folder
 
 
-def run(request: PrepareRequest, output: Path) -> None:
+def run(request: PrepareRequest, output: Path, store: Store) -> None:
     """Write what build reads into `output`.
 
     Raises:
@@ -135,8 +156,13 @@ def run(request: PrepareRequest, output: Path) -> None:
         key = environment_key(
             request.repository, sha, environment, python=python.identity, as_of=as_of, inherited=python.inherited
         )
-        known = read_known(envs, key)
-        hit = known is not None and _hit(envs, key)
+        if embedded():
+            known = read_known(envs, key)
+            hit = known is not None and _hit(envs, key)
+        else:
+            known, hit = None, _stored(store, key, output / ARCHIVE)
+            if hit:
+                known = Known((), python_blobs(mirror, sha))
         if known is None or not hit:
             blobs, notes = _tree(mirror, mirrors, sha, output / TREE)
             known = Known(prefixes(python.interpreter), blobs or python_blobs(mirror, sha), tuple(notes))
@@ -165,6 +191,7 @@ def run(request: PrepareRequest, output: Path) -> None:
         "seed_wheels": [],
         "blobs": known.blobs,
         "hit": hit,
+        "pack": not embedded(),
     }
     if not hit:
         wheel = seed_wheel(mirrors.root, index)
