@@ -33,7 +33,7 @@ class Helm:
     def install(self, more: dict[str, Any] | None = None) -> str:
         """Install or upgrade with the session's values and these on top; waits until it stands."""
         values = helm_values(workNamespaces=[self.work], **(more or {}))
-        return self.run("upgrade", "--install", self.release, str(CHART), "-f", "-", "--wait", "--timeout", "3m", values=values)  # fmt: skip
+        return self.run("upgrade", "--install", self.release, str(CHART), "-f", "-", "--wait", "--timeout", "2m", values=values)  # fmt: skip
 
     upgrade = install
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -166,6 +169,39 @@ class Lab:
 
 
 def helm_values(**more: Any) -> str:
-    """The values of the end-to-end release: small, with fake GPUs."""
+    """The values of the end-to-end release: small, with fake GPUs, and the way out of this machine's network."""
     values = yaml.safe_load((Path(__file__).parent / "values.yaml").read_text())
-    return yaml.safe_dump({**values, **more})
+    return yaml.safe_dump({**values, **here(), **more})
+
+
+def here() -> Json:
+    """What depends on the machine: its resolver and package index by address, the certificates that it trusts, our servers."""
+    nameservers = [
+        line.split()[1] for line in Path("/etc/resolv.conf").read_text().splitlines() if line.startswith("nameserver")
+    ]
+    index = urlsplit(os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple"))
+    port = index.port or (443 if index.scheme == "https" else 80)
+    found = {entry[4][0] for host in (index.hostname, "files.pythonhosted.org") for entry in _resolve(host or "", port)}
+    servers = [{"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "servers"}}}]}]
+    values: Json = {
+        "networkPolicy": {
+            "dns": [_to(nameservers, 53, "UDP"), _to(nameservers, 53, "TCP")],
+            "index": [_to(sorted(found), port, "TCP")],
+            "git": servers,
+            "model": servers,
+        }
+    }
+    bundle = os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE")
+    return values | ({"caBundle": {"pem": Path(bundle).read_text()}} if bundle else {})
+
+
+def _to(addresses: list[str], port: int, protocol: str) -> Json:
+    blocks = [{"ipBlock": {"cidr": f"{one}/32"}} for one in addresses if ":" not in one]
+    return {"to": blocks, "ports": [{"port": port, "protocol": protocol}]}
+
+
+def _resolve(host: str, port: int) -> list[Any]:
+    try:
+        return socket.getaddrinfo(host, port, socket.AF_INET)
+    except OSError:
+        return []
