@@ -19,7 +19,6 @@ from . import network
 from .layout import Layout
 from .processes import Process
 
-
 _children: list[subprocess.Popen[bytes]] = []
 """Kept, because they outlive us on purpose and Python would complain of objects that nobody waited for."""
 
