@@ -117,6 +117,24 @@ class Test(ApiModel):
     generate: Generate | None = None
 
 
+class Requires(ApiModel):
+    """What a test needs of the GPU; where no machine has it, nothing is measured.
+
+    Attributes:
+        gpu_compute_capability: the least: "9.0" is a Hopper.
+        gpu_memory_gib: the least, in GiB as the driver counts: a card of 80 GB has 79.
+    """
+
+    gpu_compute_capability: Annotated[str, Field(pattern=r"^[1-9][0-9]?\.[0-9]$", max_length=4)] | None = None
+    gpu_memory_gib: Annotated[StrictInt, Field(ge=1, le=4096)] | None = Field(default=None, alias="gpuMemoryGiB")
+
+    def words(self) -> str:
+        """What is asked for, empty where nothing is."""
+        capability, memory = self.gpu_compute_capability, self.gpu_memory_gib
+        asked = (f"compute capability {capability}" if capability else "", f"{memory} GiB of memory" if memory else "")
+        return " and ".join(filter(None, asked))
+
+
 class Environment(ApiModel):
     """How a revision is installed, into a fresh environment of its own.
 
@@ -131,6 +149,7 @@ class Environment(ApiModel):
         path: folders of the tree on the import path.
         package: what must be imported from the revision, and is proved to be.
         resources: of prepare.
+        requires: of the GPU that is measured on.
         timeout_seconds: of one revision's build.
     """
 
@@ -144,6 +163,7 @@ class Environment(ApiModel):
     path: Annotated[tuple[Path, ...], Field(max_length=16)] = ()
     package: PackageName | None = None
     resources: Resources = Field(default_factory=Resources)
+    requires: Requires = Field(default_factory=Requires)
     timeout_seconds: Seconds = 7200
 
     RULES: ClassVar = (

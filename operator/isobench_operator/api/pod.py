@@ -5,6 +5,7 @@ Nothing may enter by which a pod gains a privilege, a token or a writable volume
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictInt, field_validator
@@ -35,6 +36,11 @@ class Resources(ApiModel):
 
     limits: Quantities = Field(default_factory=dict)
     requests: Quantities = Field(default_factory=dict)
+
+
+_WHOLE = r"^[0-9]+(000m)?$"
+NOT_WHOLE = "resources: a measuring container has whole CPUs, so that a static CPU manager may pin it: 4, not 3500m"
+NOT_GUARANTEED = "resources: requests equal limits where both name a resource, so that measuring pods are Guaranteed"
 
 
 class Toleration(ApiModel):
@@ -97,6 +103,20 @@ class Pod(ApiModel):
             "!has(self.volumes) || self.volumes.all(v, v.mountPath != '/' && !(v.mountPath + '/').startsWith('/isobench/'))",
             "a volume may be mounted neither at / nor below /isobench",
         ),
+        *(
+            Rule(
+                f"!has(self.resources) || !has(self.resources.{kind}) || !('cpu' in self.resources.{kind})"
+                f" || string(self.resources.{kind}['cpu']).matches('{_WHOLE}')",
+                NOT_WHOLE,
+            )
+            for kind in ("limits", "requests")
+        ),
+        Rule(
+            "!has(self.resources) || !has(self.resources.limits) || !has(self.resources.requests)"
+            " || self.resources.requests.all(name, !(name in self.resources.limits)"
+            " || string(self.resources.requests[name]) == string(self.resources.limits[name]))",
+            NOT_GUARANTEED,
+        ),
     )
 
     resources: Resources = Field(default_factory=Resources)
@@ -109,6 +129,17 @@ class Pod(ApiModel):
     image_pull_secrets: Annotated[tuple[LocalRef, ...], Field(max_length=8)] = ()
     volumes: Annotated[tuple[Volume, ...], Field(max_length=8)] = ()
     shm_size: Quantity | None = None
+
+    @field_validator("resources")
+    @classmethod
+    def _guaranteed(cls, resources: Resources) -> Resources:
+        for amounts in (resources.limits, resources.requests):
+            if "cpu" in amounts and not re.fullmatch(_WHOLE, amounts["cpu"]):
+                raise PydanticCustomError("cpu", NOT_WHOLE)
+        both = resources.limits.keys() & resources.requests.keys()
+        if any(resources.limits[name] != resources.requests[name] for name in both):
+            raise PydanticCustomError("guaranteed", NOT_GUARANTEED)
+        return resources
 
     @field_validator("volumes")
     @classmethod

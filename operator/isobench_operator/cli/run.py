@@ -134,7 +134,7 @@ def command(
 
     from isobench_operator.cluster.ports import ClusterError
     from isobench_operator.documents import DocumentErrors, load
-    from isobench_operator.local import display, preflight, session
+    from isobench_operator.local import display, gpus, preflight, session
     from isobench_operator.reporting import write_report
 
     try:
@@ -143,8 +143,10 @@ def command(
         _fail([str(error) for error in errors.errors])
         return
     shut = _isolation(isolation)
+    asked = any(preflight.requires(commit).words() for commit in bundle.commits)
     found = preflight.problems(
-        bundle.commits, isolated=shut.kind != "none", isolation_words=shut.words, none_typed=isolation == "none", ignore_image=ignore_image
+        bundle.commits, isolated=shut.kind != "none", isolation_words=shut.words, none_typed=isolation == "none",
+        ignore_image=ignore_image, gpus=gpus.here() if asked else (),
     )  # fmt: skip
     if found:
         _fail(found)

@@ -45,7 +45,7 @@ def decide_commit(observed: Observed, now: datetime, settings: Settings) -> Plan
         progress = retries.reopen(progress, terms, annotation=asked)
     jobs = {(job.role, job.attempt): job for job in job_views(observed.jobs, observed.pods)}
     suspended = commit.spec.suspend
-    waits = _Waits() if suspended else _waits(observed, progress, jobs, now=now, settings=settings)
+    waits = _Waits() if suspended else _waits(observed, commit, progress, jobs, now=now, settings=settings)
     progress = _fold(progress, jobs, waits, observed=observed, terms=terms, settings=settings)
     ended = conditions.end(progress, terms)
     if ended is not None:
@@ -134,10 +134,13 @@ class _Waits:
         return None
 
 
-def _waits(observed: Observed, progress: Progress, jobs: Jobs, *, now: datetime, settings: Settings) -> _Waits:
+def _waits(
+    observed: Observed, commit: Commit, progress: Progress, jobs: Jobs, *, now: datetime, settings: Settings
+) -> _Waits:
     found: dict[tuple[str, int], Trouble] = {}
+    required = commit.spec.environment.requires.words()
     for name, job in _under_way(progress, jobs).items():
-        trouble = troubles.find(job, observed.events)
+        trouble = troubles.find(job, observed.events, required=required if name in _ROLES else "")
         if trouble is not None:
             found[name, job.attempt] = trouble
     for name in STAGES:

@@ -6,13 +6,14 @@ The table of the pod contract, row by row. Pure builders; what a container, a vo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from isobench_operator.api.commit import Commit
 from isobench_operator.api.pod import Resources
 from isobench_runner.contract import CollectRequest, Role
 
-from . import containers, requests
+from . import containers, devices, requests
 from .pods import Placement, job
 from .policies import deadlines
 from .progress import Progress
@@ -144,12 +145,18 @@ def measure_job(
     default = settings.resources["measure"]
     if settings.runtime == "kubernetes" and settings.gpus:
         default = containers.merge_resources(default, {"limits": {"nvidia.com/gpu": str(settings.gpus)}})
+    # What is asked for is the limit too: a measuring pod is Guaranteed.
+    asked_for = {"limits": {**pod.resources.requests, **pod.resources.limits}}
+    amounts = containers.merge_resources(default, asked_for)
+    place = placement(commit, measuring=True)
+    if devices.asks_for_gpu(amounts):
+        place = replace(place, affinity=devices.with_devices(place.affinity, commit.spec.environment.requires))
     user_mounts, user_volumes = _user_volumes(commit)
     measure = containers.untrusted(
         settings, "measure", image=image,
         arguments=["measure", "--in", f"{ROOT}/in", "--out", f"{ROOT}/out"],
         mounts=[*mounts(settings, write=("out", "tmp"), read=("in", "environments")), *user_mounts],
-        resources=containers.merge_resources(default, _amounts(pod.resources)),
+        resources=amounts,
         env=_variables(commit),
     )  # fmt: skip
     report = containers.reporter(
@@ -158,7 +165,7 @@ def measure_job(
     return _assemble(
         owner, ident, settings, [fetch, *unpack, measure, report], [],
         deadlines=deadlines.deadlines(commit.spec.measurement.timeout_seconds, backoff_limit=settings.backoff_limit),
-        placement=placement(commit, measuring=True), untrusted=(*(one["name"] for one in unpack), "measure"),
+        placement=place, untrusted=(*(one["name"] for one in unpack), "measure"),
         offline=("measure",), exclusive=True, extra=user_volumes,
     )  # fmt: skip
 

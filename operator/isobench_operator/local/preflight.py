@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isobench_operator.api import API_VERSION
+from isobench_operator.api.commit import Requires
+
+from .gpus import Gpu
 
 Json = dict[str, Any]
 DEFAULT_DATASET = "dataset"
@@ -22,8 +25,25 @@ def _has_key(commit: Mapping[str, Any]) -> bool:
     return any(model.get("secretKeyRef") for model in generate.get("models", ()))
 
 
+def requires(commit: Mapping[str, Any]) -> Requires:
+    """What a Commit requires of the GPU that is measured on."""
+    return Requires.model_validate(_environment(commit).get("requires") or {})
+
+
+def meets(gpu: Gpu, wanted: Requires) -> bool:
+    """Whether a GPU is enough."""
+    capability = tuple(map(int, (wanted.gpu_compute_capability or "0.0").split(".")))
+    return gpu.capability >= capability and gpu.memory >= (wanted.gpu_memory_gib or 0) * 1024
+
+
 def problems(
-    commits: Sequence[Json], *, isolated: bool, isolation_words: str, none_typed: bool, ignore_image: bool
+    commits: Sequence[Json],
+    *,
+    isolated: bool,
+    isolation_words: str,
+    none_typed: bool,
+    ignore_image: bool,
+    gpus: Sequence[Gpu] = (),
 ) -> list[str]:
     """Why these Commits are not started here; empty where they may be.
 
@@ -31,6 +51,7 @@ def problems(
         isolated: whether untrusted containers have a sandbox.
         none_typed: whether the user typed `--isolation none`.
         ignore_image: whether the user typed `--ignore-image`.
+        gpus: of this machine.
     """
     found = []
     for commit in commits:
@@ -39,6 +60,13 @@ def problems(
             found.append(
                 f"Commit {name}: spec.environment.image: {image}: images are not run without a cluster; "
                 "--ignore-image builds on this machine's interpreter instead, and the record says so"
+            )
+        wanted = requires(commit)
+        if wanted.words() and not any(meets(gpu, wanted) for gpu in gpus[:1]):
+            first = f"the GPU here is {gpus[0].name}, {'.'.join(map(str, gpus[0].capability))}, {gpus[0].memory / 1024:.1f} GiB" if gpus else "there is no GPU here"  # fmt: skip
+            found.append(
+                f"Commit {name}: spec.environment.requires: {wanted.words()}: {first}; "
+                "run it on a machine that has it, or take the field out"
             )
         if _has_key(commit) and not isolated and not none_typed:
             found.append(

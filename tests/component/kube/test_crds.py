@@ -32,12 +32,29 @@ async def test_complete_manifests_are_taken(admin: Api, namespace: str) -> None:
         ({"head": "HEAD"}, "spec.head"),
         ({"test": {"generate": {"models": [{"provider": "openai", "model": "m"}]}}}, "exactly one of"),
         ({"measurement": {"budgetSeconds": -1}}, "spec.measurement.budgetSeconds"),
+        ({"pod": {"resources": {"limits": {"cpu": "3500m"}}}}, "whole CPUs"),
+        ({"pod": {"resources": {"requests": {"cpu": "0.5"}}}}, "whole CPUs"),
+        ({"pod": {"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}}}}, "Guaranteed"),
+        (
+            {"environment": {"requires": {"gpuComputeCapability": "9"}}},
+            "spec.environment.requires.gpuComputeCapability",
+        ),
+        ({"environment": {"requires": {"gpuMemoryGiB": 0}}}, "spec.environment.requires.gpuMemoryGiB"),
     ],
 )
 async def test_a_spec_that_cannot_be_run_is_refused(admin: Api, namespace: str, spec: Json, words: str) -> None:
     with pytest.raises(ClusterError) as caught:
         await post(admin, namespace, commit("a", spec=spec))
     assert words in str(caught.value)
+
+
+async def test_whole_cpus_and_what_is_required_of_a_gpu_are_taken(admin: Api, namespace: str) -> None:
+    amounts = {"cpu": 4, "memory": "2Gi", "nvidia.com/gpu": "1"}
+    resources = {"limits": amounts, "requests": {**amounts, "cpu": "4"}}
+    requires = {"gpuComputeCapability": "9.0", "gpuMemoryGiB": 40}
+    spec = {"pod": {"resources": resources}, "environment": {"requires": requires}}
+    made = await post(admin, namespace, commit("a", spec=spec))
+    assert made["spec"]["environment"]["requires"] == requires
 
 
 async def test_an_accepted_spec_cannot_change_but_for_what_may(

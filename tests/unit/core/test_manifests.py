@@ -2,82 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from isobench_operator.core import naming
-from isobench_operator.core.plan import Observed, decide
 from isobench_operator.core.settings import PodSettings, Settings, Storage
 from isobench_runner.contract import REQUEST_VARIABLE, MeasureRequest
-from support.builders import EMBEDDED, NOW, SETTINGS, commit, dataset, digest, generated, merge, prepared
+from support.builders import EMBEDDED, SETTINGS, commit, generated
 from support.fake_cluster import request_of, role_of
+from support.jobs import RICH, containers, every_job, jobs_of, untrusted
 
 Json = dict[str, Any]
-RICH = {
-    "repository": {"credentialsSecretRef": {"name": "git"}},
-    "extraction": {"configMapKeyRef": {"name": "x", "key": "extraction.json"}},
-    "priorityClassName": "low",
-    "pod": {
-        "resources": {"limits": {"memory": "64Gi", "nvidia.com/gpu": 2}},
-        "nodeSelector": {"gpu": "h200"},
-        "tolerations": [{"key": "gpu", "operator": "Exists"}],
-        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
-            "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}}},
-        "runtimeClassName": "nvidia",
-        "env": [{"name": "HF_HOME", "value": "/weights"}],
-        "imagePullSecrets": [{"name": "registry"}],
-        "volumes": [{"name": "weights", "mountPath": "/weights", "persistentVolumeClaim": {"claimName": "weights"}}],
-        "shmSize": "8Gi",
-    },
-}  # fmt: skip
-
-
-def status() -> Json:
-    """The status of a Commit whose environments and test are there."""
-    return {
-        "stages": [{"name": f"prepare-{name}", "attempt": 1, "state": "Succeeded"} for name in ("base", "head", "main")]
-        + [
-            {"name": "generate", "attempt": 1, "state": "Succeeded"},
-            {"name": "base", "attempt": 1, "state": "Succeeded"},
-        ],
-        "revisions": [
-            {"name": name, **{key: prepared(name)[key] for key in ("sha", "environment", "key")}}
-            for name in ("base", "head", "main")
-        ],
-        "artifacts": {"inputs": digest("inputs")},
-        "test": {"digest": digest("test"), "origin": "generated"},
-    }
-
-
-def jobs_of(owner: Json, settings: Settings = SETTINGS) -> dict[str, Json]:
-    """Every Job that the Commit can have, by role."""
-    measuring = {**owner, "status": status()}
-    validating = merge(measuring, {"status": {"stages": status()["stages"][:-1]}})
-    found = [
-        job for body in (owner, validating, measuring) for job in decide(Observed(owner=body), NOW, settings).create
-    ]
-    return {role_of(job): job for job in found}
-
-
-def every_job(settings: Settings) -> Iterator[Json]:
-    yield from jobs_of(commit(), settings).values()
-    yield from jobs_of(generated(spec=RICH), settings).values()
-    ended = {"conditions": [{"type": "Finished", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
-    observed = Observed(owner=dataset(), commits=({**commit(), "status": ended},))
-    yield from decide(observed, NOW, settings).create
-
-
-def containers(job: Json) -> list[Json]:
-    pod = job["spec"]["template"]["spec"]
-    return [*pod["initContainers"], *pod["containers"]]
-
-
-def untrusted(job: Json) -> set[str]:
-    names = job["spec"]["template"]["metadata"]["annotations"].get(naming.UNTRUSTED, "")
-    return {name for name in names.split(",") if name}
 
 
 @pytest.fixture(params=[SETTINGS, EMBEDDED], ids=["kubernetes", "embedded"])
@@ -211,6 +149,21 @@ def test_the_number_of_gpus_is_the_commits_word(limits: Json, wanted: str | None
     resources = next(one for one in containers(job) if one["name"] == "measure")["resources"]
     assert resources["limits"].get("nvidia.com/gpu") == wanted
     assert resources["requests"] == resources["limits"]
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [{}, {"limits": {"cpu": 8}}, {"requests": {"cpu": "8", "memory": "64Gi"}}, {"limits": {"cpu": "2"}, "requests": {"cpu": 2}}],
+)  # fmt: skip
+def test_a_measuring_pod_is_guaranteed_and_has_whole_cpus(resources: Json) -> None:
+    job = jobs_of(commit(spec={"pod": {"resources": resources}}))["head"]
+    for one in containers(job):
+        assert one["resources"]["requests"] == one["resources"]["limits"]
+        assert {"cpu", "memory"} <= one["resources"]["limits"].keys()
+    measure = next(one for one in containers(job) if one["name"] == "measure")["resources"]["limits"]
+    asked = {**resources.get("requests", {}), **resources.get("limits", {})}
+    assert measure["cpu"] == str(asked.get("cpu", 4))
+    assert measure["cpu"].isdigit()
 
 
 def test_what_the_commit_asks_of_its_pods_is_there() -> None:

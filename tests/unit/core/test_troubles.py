@@ -134,6 +134,15 @@ def test_a_pod_that_only_events_tell_of(reason: str, word: str | None) -> None:
     assert (trouble.word if trouble else None) == word
 
 
+def test_what_no_node_meets_is_named() -> None:
+    one = job()
+    views = job_views([one], [pod(one, **unscheduled("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector."))])  # fmt: skip
+    trouble = troubles.find(views[0], required="compute capability 9.0")
+    assert trouble is not None
+    assert trouble.message.endswith("(environment.requires: compute capability 9.0)")
+    assert trouble.warns
+
+
 def test_a_warning_is_over_where_something_went_on_since() -> None:
     one = job()
     warned = event("uid-of-p", "FailedMount", "not yet")

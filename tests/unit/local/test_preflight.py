@@ -8,6 +8,7 @@ import pytest
 
 from isobench_operator.api import Dataset
 from isobench_operator.local import preflight
+from isobench_operator.local.gpus import Gpu, parse
 
 
 def commit(*, image: str | None = None, key: bool = False, inherit: str | None = None) -> dict[str, Any]:
@@ -39,6 +40,39 @@ def test_what_a_laptop_must_not_do_is_refused_with_its_remedy(
     for text, word in zip(found, words, strict=True):
         assert word in text
         assert "Commit c" in text
+
+
+HOPPER, AMPERE = Gpu("NVIDIA H100", (9, 0), 81559), Gpu("NVIDIA A100", (8, 0), 40960)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gpus", "words"),
+    [
+        ({}, (), None),
+        ({"gpuComputeCapability": "8.0"}, (AMPERE,), None),
+        ({"gpuComputeCapability": "8.0", "gpuMemoryGiB": 40}, (AMPERE,), None),
+        ({"gpuComputeCapability": "9.0"}, (HOPPER,), None),
+        ({"gpuComputeCapability": "9.0"}, (AMPERE,), "the GPU here is NVIDIA A100, 8.0, 40.0 GiB"),
+        ({"gpuComputeCapability": "9.0"}, (AMPERE, HOPPER), "NVIDIA A100"),
+        ({"gpuComputeCapability": "10.0"}, (HOPPER,), "compute capability 10.0"),
+        ({"gpuMemoryGiB": 80}, (HOPPER,), "80 GiB of memory"),
+        ({"gpuMemoryGiB": 1}, (), "there is no GPU here"),
+    ],
+)
+def test_a_gpu_that_is_not_enough_is_said_before_anything_starts(
+    wanted: dict[str, Any], gpus: tuple[Gpu, ...], words: str | None
+) -> None:
+    document = commit()
+    document["spec"]["environment"]["requires"] = wanted
+    found = preflight.problems(
+        [document], isolated=True, isolation_words="", none_typed=False, ignore_image=False, gpus=gpus
+    )
+    assert len(found) == (words is not None)
+    assert words is None or (words in found[0] and "spec.environment.requires" in found[0])
+
+
+def test_what_the_driver_prints_is_read() -> None:
+    assert parse("NVIDIA H100, 9.0, 81559\nNVIDIA A100, 8.0, 40960\n\nNo devices were found\n") == (HOPPER, AMPERE)
 
 
 @pytest.mark.parametrize(("inherit", "after"), [(None, "interpreter"), ("image", "interpreter"), ("none", "none")])

@@ -46,6 +46,7 @@ def accept(kind: type[Kind], owner: Mapping[str, Any], settings: Settings) -> Ki
         raise NotAcceptedError(Reason.SPEC_INVALID, _words(error)) from error
     if isinstance(found, Commit):
         _refuse_reserved(found)
+        _refuse_no_gpu(found)
     return found
 
 
@@ -64,3 +65,12 @@ def _refuse_reserved(commit: Commit) -> None:
                 Reason.SPEC_INVALID,
                 f"spec.pod.env: {variable.name} begins with {RESERVED}, which is the pod contract's; rename it",
             )
+
+
+def _refuse_no_gpu(commit: Commit) -> None:
+    wanted = commit.spec.environment.requires.words()
+    if wanted and commit.spec.pod.resources.limits.get("nvidia.com/gpu") == "0":
+        raise NotAcceptedError(
+            Reason.SPEC_INVALID,
+            f"spec.environment.requires: {wanted} is asked of the GPU, and spec.pod.resources asks for none; take one of the two out",
+        )

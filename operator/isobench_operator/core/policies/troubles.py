@@ -82,11 +82,12 @@ class Trouble:
         return bound - (now - self.since).total_seconds()
 
 
-def find(job: JobView, events: Iterable[Json] = ()) -> Trouble | None:
+def find(job: JobView, events: Iterable[Json] = (), *, required: str = "") -> Trouble | None:
     """What keeps a Job from running; None for one that runs, has ended or is merely on its way.
 
     Args:
         events: core/v1 events, of this Job and others.
+        required: what the Commit requires of the node's GPU, in words.
     """
     if job.state != "running" or job.deleting:
         return None
@@ -96,7 +97,7 @@ def find(job: JobView, events: Iterable[Json] = ()) -> Trouble | None:
     if not pods:
         return _of_events(_latest(events, job.uid), since=_last(job.started, *(pod.ended_at for pod in job.pods)))
     pod = max(pods, key=lambda one: (str(one["metadata"].get("creationTimestamp") or ""), one["metadata"]["name"]))
-    found = _of_conditions(pod) or _of_containers(pod)
+    found = _of_conditions(pod, required) or _of_containers(pod)
     if found is None and not _runs(pod):
         found = _of_events(_latest(events, pod["metadata"].get("uid")), since=_since(pod))
     return found
@@ -148,12 +149,14 @@ def _since(pod: Json) -> datetime | None:
     return _last(pod["metadata"].get("creationTimestamp"), *placed, *ended)
 
 
-def _of_conditions(pod: Json) -> Trouble | None:
+def _of_conditions(pod: Json, required: str) -> Trouble | None:
     for one in (pod.get("status") or {}).get("conditions") or ():
         if one.get("type") == "PodScheduled" and one.get("status") == "False":
             if one.get("reason") == "SchedulingGated":
                 return Trouble(word="Unschedulable", message="the pod is held by a scheduling gate")
             words = _unschedulable(str(one.get("message") or ""))
+            if required and "affinity" in words:
+                words = _cut(f"{words} (environment.requires: {required})")
             return Trouble(word="Unschedulable", message=words, since=_since(pod), warns="Insufficient" not in words)
     return None
 
