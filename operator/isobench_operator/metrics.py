@@ -14,11 +14,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from .cluster.ports import Key
-from .control.attention import troubles
 from .control.happened import StageEnd, spent, turns
 from .control.queue import WorkQueue
 from .control.reconciler import Pass
 from .control.roster import Roster
+from .core.observed import job_views
+from .core.policies import troubles
 from .core.settings import RELEASE
 from .core.statuses import condition_status
 
@@ -154,40 +155,10 @@ class Metrics:
             self._pods.labels(reason).inc(found[reason] - before[reason])
 
 
-_REASONS = {
-    "Unschedulable": "Unschedulable",
-    "SchedulingGated": "Unschedulable",
-    "ErrImagePull": "ImagePull",
-    "ImagePullBackOff": "ImagePull",
-    "InvalidImageName": "ImagePull",
-    "ErrImageNeverPull": "ImagePull",
-    "CreateContainerConfigError": "Config",
-    "CreateContainerError": "Container",
-    "RunContainerError": "Container",
-    "FailedCreatePodSandBox": "Sandbox",
-    "FailedMount": "Mount",
-    "FailedAttachVolume": "Mount",
-}
-
-
 def waiting_reasons(done: Pass) -> list[str]:
-    """Why what waits in a pass waits, a word of a closed list per Job or pod."""
+    """Why what should run in a pass does not, a word of `core.policies.troubles` for each Job; what Kueue holds is not asked to run yet."""
     if done.observed is None or done.plan.finished:
         return []
-    found = ["Quota" for _ in done.observed.held]
-    told = set()
-    for pod in done.observed.pods:
-        reasons = troubles(pod)
-        if reasons:
-            told.add(pod["metadata"].get("uid"))
-            found.append(_REASONS.get(reasons[0], "Other"))
-    latest: dict[str, str] = {}
-    for event in done.observed.events:
-        uid, reason = event["involvedObject"].get("uid"), str(event.get("reason"))
-        if uid in told or event.get("type") != "Warning":
-            continue
-        if reason == "FailedCreate":
-            latest[uid] = "Quota" if "exceeded quota" in str(event.get("message")) else "Admission"
-        elif reason in _REASONS:
-            latest[uid] = _REASONS[reason]
-    return found + list(latest.values())
+    held = [troubles.held(words) for words in done.observed.held.values()]
+    jobs = [troubles.find(job, done.observed.events) for job in job_views(done.observed.jobs, done.observed.pods)]
+    return [found.word for found in (*held, *jobs) if found is not None and found.word != "Queued"]

@@ -11,12 +11,11 @@ from typing import Any, Protocol
 
 from isobench_operator.cluster.ports import Key, key_of
 from isobench_operator.core import naming
+from isobench_operator.core.policies.troubles import PULLING, STARTING
 
 from .roster import Roster
 
 Json = Mapping[str, Any]
-STARTING = frozenset({"", "PodInitializing", "ContainerCreating"})
-"""Why a container of a healthy pod waits."""
 
 
 class Passes(Protocol):
@@ -100,7 +99,7 @@ def _let_in(job: Json) -> bool:
 
 
 def troubles(pod: Json) -> tuple[str, ...]:
-    """What keeps a pod from running, in the cluster's words; empty for one that is merely on its way."""
+    """What keeps a pod from running, in a few words; empty for one that is merely on its way."""
     status = pod.get("status") or {}
     if status.get("phase") not in (None, "Pending", "Running"):
         return ()
@@ -112,5 +111,6 @@ def troubles(pod: Json) -> tuple[str, ...]:
     for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         reason = ((container.get("state") or {}).get("waiting") or {}).get("reason") or ""
         if reason not in STARTING:
-            found.append(str(reason))
+            # One word for the two between which an image that does not come goes back and forth.
+            found.append("ImagePull" if reason in PULLING else str(reason))
     return tuple(found)

@@ -152,6 +152,7 @@ async def test_what_waits_is_told_by_reason_until_it_no_longer_does() -> None:
     waiting = [{"name": "fetch", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]
     cluster.pods["p"] = {
         "metadata": {"name": "p", "uid": "p", "labels": labels},
+        "spec": {},
         "status": {"phase": "Pending", "initContainerStatuses": waiting},
     }
     watched.told(await reconciler.reconcile(KEY))

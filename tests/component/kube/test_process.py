@@ -236,3 +236,81 @@ async def test_a_commit_in_an_unprepared_namespace_and_a_broken_report_are_told_
             await world.apply(commit("c"))
             assert succeeded(await world.ended("c")) == ("False", "CommitNotFound")
             assert process.stop() == 0
+
+
+async def _prepared(world: World, status: str) -> Json:
+    """The condition Prepared, once its reason is that."""
+
+    async def read() -> Json | None:
+        found = condition((await world.read("c")).get("status") or {}, "Prepared")
+        return dict(found) if found.get("reason") == status else None
+
+    # The bound that users are promised.
+    found: Json = await until(f"Prepared says {status}", read, seconds=30)
+    return found
+
+
+async def test_pods_that_cannot_start_are_told_within_half_a_minute_and_until_they_do(
+    server: ApiServer, world: World, tmp_path: Path
+) -> None:
+    with Process(server, tmp_path, namespaces=[world.namespace]) as process:
+        await world.apply(commit("c"))
+
+        async def made() -> list[Json]:
+            jobs = await world.all("jobs")
+            return jobs if len(jobs) == 3 else []
+
+        jobs = await until("the first Jobs are made", made)
+        job = next(one for one in jobs if one["metadata"]["labels"]["isobench.dev/role"] == "prepare-base")
+        # A quota, as the Job controller meets it: it makes no pod and says so in an event alone.
+        about = {"apiVersion": "batch/v1", "kind": "Job", "namespace": world.namespace, "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}  # fmt: skip
+        words = 'Error creating: pods "x-abcde" is forbidden: exceeded quota: few, requested: pods=1, used: pods=0, limited: pods=0'
+        await world.admin.post(
+            f"/api/v1/namespaces/{world.namespace}/events",
+            {"metadata": {"name": "e"}, "involvedObject": about, "type": "Warning", "reason": "FailedCreate", "message": words},
+        )  # fmt: skip
+        found = await _prepared(world, "Quota")
+        assert "exceeded quota: few" in found["message"]
+        assert found["message"].startswith("prepare-base")
+        # Then a pod that fits no node, told by the pod's own condition.
+        pods = f"/api/v1/namespaces/{world.namespace}/pods"
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}  # fmt: skip
+        labels = job["spec"]["template"]["metadata"]["labels"]
+        body = {"metadata": {"name": "p", "labels": labels, "ownerReferences": [owner]}, "spec": job["spec"]["template"]["spec"]}  # fmt: skip
+        await world.admin.post(pods, body)
+        no_node = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."}  # fmt: skip
+        await world.admin.merge(f"{pods}/p/status", {"status": {"phase": "Pending", "conditions": [no_node]}})
+        found = await _prepared(world, "Unschedulable")
+        assert "Insufficient nvidia.com/gpu" in found["message"]
+        assert 'isobench_waiting_pods{reason="Unschedulable"} 1.0' in process.page("/metrics")
+        # Then an image that does not come, and at last it does.
+        name = job["spec"]["template"]["spec"]["initContainers"][0]["name"]
+
+        def state(now: Json) -> Json:
+            one = {"name": name, "image": "i", "imageID": "", "ready": False, "restartCount": 0, "state": now}
+            placed = {"type": "PodScheduled", "status": "True"}
+            return {"status": {"phase": "Pending", "conditions": [placed], "initContainerStatuses": [one]}}
+
+        waiting = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "i"'}}
+        await world.admin.merge(f"{pods}/p/status", state(waiting))
+        await _prepared(world, "ImagePull")
+        await world.admin.merge(f"{pods}/p/status", state({"running": {"startedAt": "2026-01-02T03:04:05Z"}}))
+        await _prepared(world, "Preparing")
+        assert process.stop() == 0
+
+
+async def test_a_quota_of_jobs_is_a_condition_until_there_is_room(
+    server: ApiServer, world: World, tmp_path: Path
+) -> None:
+    path = f"/api/v1/namespaces/{world.namespace}/resourcequotas"
+    await world.admin.post(path, {"metadata": {"name": "few"}, "spec": {"hard": {"count/jobs.batch": "0"}}})
+    none = {"status": {"hard": {"count/jobs.batch": "0"}, "used": {"count/jobs.batch": "0"}}}
+    await world.admin.merge(f"{path}/few/status", none)
+    with Process(server, tmp_path, namespaces=[world.namespace]) as process:
+        await world.apply(commit("c"))
+        found = await _prepared(world, "Quota")
+        assert "exceeded quota: few" in found["message"]
+        await world.admin.delete(f"{path}/few")
+        await _prepared(world, "Preparing")
+        assert len(await world.all("jobs")) == 3
+        assert process.stop() == 0

@@ -144,11 +144,11 @@ def test_a_pod_is_news_when_it_gets_into_trouble_changes_it_or_gets_out(asked: A
         (child(phase="Pending", containerStatuses=[{"state": {"waiting": {"reason": "PodInitializing"}}}]), ()),
         (RUNNING, ()),
         (UNSCHEDULABLE, ("Unschedulable",)),
-        (PULLING, ("ErrImagePull",)),
+        (PULLING, ("ImagePull",)),
         (child(phase="Failed", containerStatuses=[{"state": {"waiting": {"reason": "ErrImagePull"}}}]), ()),
     ],
 )
-def test_troubles_are_the_clusters_words(pod: Json, found: tuple[str, ...]) -> None:
+def test_troubles_are_a_few_words(pod: Json, found: tuple[str, ...]) -> None:
     assert troubles(pod) == found
 
 

@@ -102,7 +102,7 @@ class KubeCluster:
             *(
                 self._api.get(
                     _path("Event", one["metadata"]["namespace"]),
-                    {"fieldSelector": f"involvedObject.uid={one['metadata']['uid']}", "limit": 50},
+                    {"fieldSelector": f"involvedObject.uid={one['metadata']['uid']}", "limit": PAGE},
                 )
                 for one in objects
             )
