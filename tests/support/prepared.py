@@ -94,7 +94,14 @@ class Job:
     environments: Mapping[str, Path]
 
     def measure(
-        self, test: str, *, parent: str = sys.executable, within: float = 120.0, memory: int | None = None, **plan: Any
+        self,
+        test: str,
+        *,
+        parent: str = sys.executable,
+        within: float = 120.0,
+        memory: int | None = None,
+        environ: Mapping[str, str] | None = None,
+        **plan: Any,
     ) -> Measured:
         """Write plan.json and test.py, run `harness.pyz measure` as its container would, and read what it left.
 
@@ -110,7 +117,7 @@ class Job:
         limited = ["prlimit", f"--data={memory}"] if memory else []
         command = [*limited, parent, "-I", "-S", str(folder / "in" / "harness.pyz"), "measure"]
         places = ["--in", str(folder / "in"), "--out", str(folder / "out")]
-        variables = SCRUBBED | {"TMPDIR": str(folder / "tmp"), "HOME": str(folder / "tmp")}
+        variables = SCRUBBED | {"TMPDIR": str(folder / "tmp"), "HOME": str(folder / "tmp")} | dict(environ or {})
         done = subprocess.run(
             [*command, *places],
             env=variables,

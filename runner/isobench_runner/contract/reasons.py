@@ -70,6 +70,7 @@ class Reason(StrEnum):
     BEHAVIOUR_CHANGED = "BehaviourChanged"
     NOT_EQUIVALENT = "NotEquivalent"
     INCOMPARABLE = "Incomparable"
+    DEVICE_SHARED = "DeviceShared"
     DEFERRED_WORK = "DeferredWork"
     LAZY_RESULT = "LazyResult"
     PATCHED_TIMER = "PatchedTimer"
@@ -309,6 +310,11 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "measure",
         "The two sides did not run under the same conditions, or equal sides came out different.",
         "The message says which condition; a quieter node usually helps, then retry.",
+    ),
+    Reason.DEVICE_SHARED: _never(
+        "measure",
+        "The GPU is shared with others: by MPS, by time slicing, or by a process that was using it already.",
+        "Measure on a whole device or a MIG instance that one pod at a time is given.",
     ),
     Reason.DEFERRED_WORK: _never(
         "measure",

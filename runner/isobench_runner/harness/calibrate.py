@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Optional, Sequence, Tuple
 
-from . import choices, reaping
+from . import choices, gpu_rules, reaping
 from .choices import MAX_WARMUPS, Frozen, collapses
 from .events import Calls
 from .parent import Session, Worker
@@ -176,6 +176,8 @@ def calibrate(session: Session) -> Frozen:
     if any(one.calls.lazy for one in pilots):
         session.flag("lazy_result")
     _same_inputs(session, base, other)
+    gpu = any(one.calls.gpu for one in pilots)
+    cold = gpu_rules.cold_cache(call_ns, gpu=gpu, loops=loops)
     frozen = Frozen(
         warmups=0 if state else max(choices.warmups_needed(one.calls) for one in pilots),
         k=1 if once else min(PILOT_SAMPLES, _affordable(session, loops * call_ns, least=2)),
@@ -183,11 +185,13 @@ def calibrate(session: Session) -> Frozen:
         mode=base.mode,
         seeded=base.seeded,
         distinct=_distinct(base),
-        single=not any(one.calls.gpu for one in pilots) and all(one.single for one in pilots),
+        single=not gpu and all(one.single for one in pilots),
         together=_together(session, base, other),
         call_ns=call_ns,
         other_call_ns=other_call_ns,
         state=state,
+        gpu=gpu,
+        cache=("cold" if cold else "warm") if gpu else None,
     )
     return _with_samples(session, frozen)
 
@@ -258,7 +262,8 @@ def _together(session: Session, base: Pilot, other: Pilot) -> bool:
     fits = choices.fit_together(peaks, session.data_bytes)
     words = "processes of base and {} take up to {} and {} MiB".format(session.other, *(one >> 20 for one in peaks))
     session.check("memory", fits, words if fits else words + ": too much for both at once")
-    return fits
+    alone = session.card is not None and gpu_rules.one_context_alone(session.card.described)
+    return fits and not (alone and (base.calls.gpu or other.calls.gpu))
 
 
 def too_long(session: Session, call_ns: float) -> Optional[str]:

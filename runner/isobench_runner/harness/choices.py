@@ -42,6 +42,7 @@ class Frozen:
         round_ns, sample_ns: what a round costs beside its samples, and what a sample of both revisions costs.
         variance_ratio: within processes over between them.
         state: calls after the first do less work than it did.
+        gpu: whether a device is in use. cache: of the GPU before a sample, cold or warm; None without one.
     """
 
     warmups: int
@@ -58,6 +59,8 @@ class Frozen:
     round_ns: int = 0
     sample_ns: int = 0
     variance_ratio: float = 1.0
+    gpu: bool = False
+    cache: Optional[str] = None
 
     def as_dict(self) -> Dict[str, Any]:
         """For run.json."""

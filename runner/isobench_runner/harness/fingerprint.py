@@ -8,38 +8,30 @@ import platform
 import time
 from typing import Any, Dict, List, Optional
 
-from . import gpu, private
+from . import pod, private
 from .events import Fall
 from .parent import Session
 
 MAX_DIFFERENCES = 100
 
 
-def _read(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(65536).strip()
-    except OSError:
-        return None
-
-
 def _cpu() -> Dict[str, Any]:
     found: Dict[str, Any] = {"model": None, "microcode": None}
-    for line in (_read("/proc/cpuinfo") or "").splitlines():
+    for line in (pod.read("/proc/cpuinfo") or "").splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "model name" and found["model"] is None:
             found["model"] = value.strip()
         if name.strip() == "microcode" and found["microcode"] is None:
             found["microcode"] = value.strip()
     found["count"] = os.cpu_count()
-    found["governor"] = _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    found["smt"] = _read("/sys/devices/system/cpu/smt/control")
-    found["turbo_disabled"] = _read("/sys/devices/system/cpu/intel_pstate/no_turbo")
+    found["governor"] = pod.read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    found["smt"] = pod.read("/sys/devices/system/cpu/smt/control")
+    found["turbo_disabled"] = pod.read("/sys/devices/system/cpu/intel_pstate/no_turbo")
     return found
 
 
 def _memory_bytes() -> Optional[int]:
-    for line in (_read("/proc/meminfo") or "").splitlines():
+    for line in (pod.read("/proc/meminfo") or "").splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) * 1024
     return None
@@ -59,17 +51,18 @@ def collect(session: Session) -> Dict[str, Any]:
         "machine": platform.machine(),
         "kernel": platform.release(),
         "affinity": session.cpus,
-        "cpu_quota": _read("/sys/fs/cgroup/cpu.max"),
+        "cpu_quota": pod.read("/sys/fs/cgroup/cpu.max"),
+        "container": pod.describe(),
         "memory_bytes": _memory_bytes(),
-        "transparent_huge_pages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
-        "aslr": _read("/proc/sys/kernel/randomize_va_space"),
-        "boot_id": _read("/proc/sys/kernel/random/boot_id"),
-        "load": _read("/proc/loadavg"),
+        "transparent_huge_pages": pod.read("/sys/kernel/mm/transparent_hugepage/enabled"),
+        "aslr": pod.read("/proc/sys/kernel/randomize_va_space"),
+        "boot_id": pod.read("/proc/sys/kernel/random/boot_id"),
+        "load": pod.read("/proc/loadavg"),
         "timer_resolution_s": time.get_clock_info("perf_counter").resolution,
         "threads": {**{name: str(session.threads) for name in private.THREAD_VARIABLES}, **private.QUIET_POOLS},
         "pythons": about,
         "libraries_differ": differences,
-        "gpu": gpu.describe(),
+        "gpu": session.card.described if session.card is not None else None,
     }
 
 

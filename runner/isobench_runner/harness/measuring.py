@@ -19,8 +19,8 @@ from . import (
     checker,
     choices,
     fingerprint,
-    gpu,
     oldstyle,
+    pod,
     private,
     reaping,
     rounds,
@@ -28,6 +28,7 @@ from . import (
     validate,
     wire,
 )
+from .card import Card
 from .events import Fall, Stop
 from .parent import Session
 
@@ -126,9 +127,19 @@ def _measure(plan: Dict[str, Any], in_dir: str, out_dir: str) -> None:
         test = file.read()
     root = tempfile.mkdtemp(prefix="m")
     try:
+        cpus, quota = sorted(os.sched_getaffinity(0)), pod.quota()
         session = Session(
-            plan, test, root, _harness(), deadline, sorted(os.sched_getaffinity(0)), data_bytes=private.memory_limit()
+            plan,
+            test,
+            root,
+            _harness(),
+            deadline,
+            pod.granted(cpus, quota),
+            data_bytes=private.memory_limit(),
+            card=Card.find(),
         )
+        words = pod.words(cpus, quota)
+        session.check("cpus", words is None, words or "{} CPUs for the parent and the workers".format(len(cpus)))
         _run(session, out_dir)
     finally:
         private.remove(root)
@@ -148,6 +159,7 @@ def _run(session: Session, out_dir: str) -> None:
     reason, tail, detail = None, "", {}
     kind = scripts.kind_of(session.test.decode("utf-8", "replace"))
     try:
+        _device(session)
         if kind == scripts.SIX:
             _functions(session, run, measured)
         else:
@@ -162,7 +174,7 @@ def _run(session: Session, out_dir: str) -> None:
     os.sched_setaffinity(0, session.cpus)
     run["checks"], run["flags"] = session.checks, session.flags
     run.setdefault("plan", _plan(session, kind, None, single=True))
-    run["gpu_seconds"] = round(time.monotonic() - begin, 3) if gpu.describe() is not None else 0.0
+    run["gpu_seconds"] = round(time.monotonic() - begin, 3) if session.card is not None else 0.0
     if reason is not None and "share" in session.checks.get("changed_share", {}):
         run["changed_share"] = session.checks["changed_share"]["share"]
     files = {
@@ -197,7 +209,23 @@ def _plan(session: Session, kind: str, frozen: Optional[choices.Frozen], *, sing
         "cpus": session.cpus,
         "single_cpu": single,
         "inputs": frozen.mode if frozen else None,
+        "cache": frozen.cache if frozen else None,
     }
+
+
+def _device(session: Session) -> None:
+    """Refuse a device that others use too.
+
+    Raises:
+        Stop: DeviceShared.
+    """
+    if session.card is None:
+        return
+    session.logs.meanwhile = session.card.poll
+    words = session.card.refusal()
+    session.check("device_alone", words is None, words or "nothing else used {}".format(session.card.described["name"]))
+    if words is not None:
+        raise Stop("DeviceShared", words)
 
 
 def _functions(session: Session, run: Dict[str, Any], measured: rounds.Measured) -> None:

@@ -14,7 +14,7 @@ from .calibrate import too_long
 from .choices import single_threaded
 from .events import Fall, Stop
 from .parent import Session
-from .rounds import Pressure
+from .pod import Pressure
 
 OUTCOMES = "outcomes.json"
 MAX_OUTCOMES = 4 << 20
@@ -302,7 +302,7 @@ def run_round(session: Session, index: int, whole: Whole) -> Dict[str, Any]:
             }
         ]
     cold = {name: {"wall_ns": one[0]["wall_ns"], "cpu_ns": one[0]["cpu_ns"]} for name, one in samples.items()}
-    cause = Pressure.now().cause_since(before)
+    now = Pressure.now()
     return {
         "round": index,
         "order": order,
@@ -311,5 +311,7 @@ def run_round(session: Session, index: int, whole: Whole) -> Dict[str, Any]:
         "samples": samples,
         "cold": cold,
         "startup_ns": startup,
-        "discarded": cause,
+        "pressure": now.since(before),
+        "gpu": None,
+        "discarded": now.cause_since(before),
     }

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from . import choices, private, processes
+from .card import Card
 from .events import Calls, Fall
 from .processes import Died, Late, Process
 
@@ -44,6 +45,7 @@ class Session:
     logs: processes.Logs = field(default_factory=processes.Logs)
     code_caches: Dict[str, str] = field(default_factory=dict)
     data_bytes: Optional[int] = None
+    card: Optional[Card] = None
 
     def __post_init__(self) -> None:
         self.revisions = {

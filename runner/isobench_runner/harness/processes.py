@@ -13,7 +13,7 @@ import select
 import signal
 import subprocess
 import time
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from .reaping import Family, die_with_parent, last_pid
 
@@ -39,12 +39,17 @@ class Died(Exception):  # noqa: N818 - as above
 
 
 class Logs:
-    """What every live process prints: drained while the parent waits for an answer, of each only the end is kept."""
+    """What every live process prints: drained while the parent waits for an answer, of each only the end is kept.
+
+    Attributes:
+        meanwhile: called about ten times a second while a process is waited for.
+    """
 
     def __init__(self) -> None:
         self._poll = select.poll()
         self._tails: Dict[int, bytearray] = {}
         self._child_ended: Optional[int] = None
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def child_ended(self) -> int:
         """A pipe that becomes readable when any child ends."""
@@ -220,8 +225,10 @@ class Process:
                     raise self._died("closed its pipe")
                 if len(self._buffer) > MAX_REPLY_BYTES:
                     raise Died("answered with more than {} bytes".format(MAX_REPLY_BYTES))
-            elif self._exited() and not self._logs.wait(self._reply, 0):
-                raise self._died("ended")
+            else:
+                self._logs.meanwhile()
+                if self._exited() and not self._logs.wait(self._reply, 0):
+                    raise self._died("ended")
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
 

@@ -3,7 +3,6 @@
 A round is kept or discarded whole, and only for a cause that the parent itself saw. The statistics are `ranks`'s.
 """
 
-import contextlib
 import math
 import os
 import re
@@ -12,15 +11,17 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import private, ranks, reaping
+from . import gpu_rules, private, ranks, reaping
+from .card import Card
 from .choices import Frozen
 from .events import Fall
 from .parent import Session, Worker
+from .pod import CAUSE_SHARE, Pressure
 from .sampling import Seen, take_sample
 
 MAX_DISCARDED = 0.25
-CAUSE_SHARE = 0.10
 STORED_ROUNDS = 4
+QUEUED_SECONDS = 2.0
 DRAIN_FLOOR_NS = 500_000
 DRAIN_CEILING_NS = 2_000_000
 DRAIN_SHARE = 0.01
@@ -63,37 +64,6 @@ class Measured:
 def drained_too_much(drain_ns: int, wall_ns: int) -> bool:
     """Whether the idle moment after a sample was used for work: over 1 % of the sample, within what 5 ms can show."""
     return drain_ns > min(DRAIN_CEILING_NS, max(DRAIN_FLOOR_NS, DRAIN_SHARE * wall_ns))
-
-
-@dataclass(frozen=True)
-class Pressure:
-    """What the machine's own counters say at a moment."""
-
-    throttled: int
-    steal_ticks: int
-    total_ticks: int
-
-    @classmethod
-    def now(cls) -> "Pressure":
-        """Read the cgroup and /proc/stat; what is not there counts as nothing."""
-        throttled, ticks = 0, [0] * 10
-        for path in ("/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat"):
-            with contextlib.suppress(OSError, ValueError), open(path) as file:
-                throttled += sum(int(line.split()[1]) for line in file if line.startswith("nr_throttled "))
-        with contextlib.suppress(OSError, ValueError), open("/proc/stat") as file:
-            ticks = [int(one) for one in file.readline().split()[1:]]
-        return cls(throttled, ticks[7] if len(ticks) > 7 else 0, sum(ticks[:8]))
-
-    def cause_since(self, before: "Pressure") -> Optional[str]:
-        """Why what ran in between should not be believed, or None."""
-        if self.throttled > before.throttled:
-            return "the CPU quota throttled the container {} times".format(self.throttled - before.throttled)
-        passed = self.total_ticks - before.total_ticks
-        if passed > 0 and self.steal_ticks - before.steal_ticks > CAUSE_SHARE * passed:
-            return "the host took {:.0f} % of the CPUs' time".format(
-                100 * (self.steal_ticks - before.steal_ticks) / passed
-            )
-        return None
 
 
 def waited_too_long(samples: Dict[str, List[Dict[str, Any]]]) -> Optional[str]:
@@ -150,7 +120,7 @@ def run_round(session: Session, index: int, frozen: Frozen, measured: Measured) 
     """Run one round: the revisions side by side, sample by sample, or one after the other where memory does not hold both.
 
     Returns:
-        The raw line: order, hashseed, pad, samples, cold, startup_ns, startup_cpu_ns, spent_ns, discarded.
+        The raw line: order, hashseed, pad, samples, cold, startup_ns, startup_cpu_ns, spent_ns, pressure, gpu, discarded.
 
     Raises:
         Fall: a worker that did not do its part.
@@ -158,6 +128,9 @@ def run_round(session: Session, index: int, frozen: Frozen, measured: Measured) 
     drawn = Draws.of(session, index, frozen.k)
     cpus = session.place(index, single=frozen.single)
     before = Pressure.now()
+    card = session.card if frozen.gpu else None
+    if card is not None:
+        card.begin()
     raw = Raw(samples={name: [] for name in session.names})
     if frozen.together:
         turns = drawn.turns
@@ -170,6 +143,8 @@ def run_round(session: Session, index: int, frozen: Frozen, measured: Measured) 
     for name in session.names:
         first = raw.samples[name][0]
         raw.cold.setdefault(name, {"wall_ns": first["wall_ns"], "cpu_ns": first["cpu_ns"]})
+    now = Pressure.now()
+    seen = card.end() if card is not None else None
     return {
         "round": index,
         "order": drawn.order,
@@ -180,7 +155,9 @@ def run_round(session: Session, index: int, frozen: Frozen, measured: Measured) 
         "startup_ns": raw.startup,
         "startup_cpu_ns": raw.startup_cpu,
         "spent_ns": raw.spent,
-        "discarded": Pressure.now().cause_since(before) or waited_too_long(raw.samples),
+        "pressure": now.since(before),
+        "gpu": seen,
+        "discarded": gpu_rules.cause(seen) or now.cause_since(before) or waited_too_long(raw.samples),
     }
 
 
@@ -204,6 +181,8 @@ def _company(
             workers[name] = session.worker(name, hashseed=drawn.hashseed, pad=drawn.pad, cpus=cpus)
         for name in names:
             _ready(workers[name], frozen, drawn.seeds[0], raw)
+        if session.card is not None and frozen.gpu:
+            session.card.warm(lambda: [one.call([drawn.seeds[0] + 1]) for one in workers.values()])
         marks.append(time.monotonic_ns())
         for number, turn in enumerate(turns):
             for name in turn:
@@ -212,7 +191,10 @@ def _company(
                     seeds=[drawn.seeds[number + 1]],
                     loops=frozen.loops,
                     keep=number == drawn.kept,
+                    flush=frozen.cache == "cold",
                 )
+                if session.card is not None and frozen.gpu:
+                    session.card.sampled(name)
                 raw.samples[name].append(seen.raw)
                 measured.count(name, seen)
         marks.append(time.monotonic_ns())
@@ -245,6 +227,22 @@ def _finish(session: Session, worker: Worker, index: int, frozen: Frozen, measur
         if frozen.loops > 1:
             worker.call([session.draw("kept", index).randrange(1 << 31)], keep=True)
         measured.results.setdefault(worker.name, []).append(worker.store("r{}".format(index)))
+    if session.card is not None and frozen.gpu:
+        session.card.owns({worker.pid, *worker.children()})
+        if frozen.cache == "cold" and session.card.queues:
+            _queued(session, session.card, worker, index)
+
+
+def _queued(session: Session, card: Card, worker: Worker, index: int) -> None:
+    """GPU time of a kernel-size call without the gaps of launching: the last thing that is asked of a worker, as it may never answer."""
+    try:
+        found = worker.ask("queued", seconds=QUEUED_SECONDS, seed=session.draw("queued", index).randrange(1 << 31))
+    except Fall:
+        card.queues = False
+        return
+    value = gpu_rules.number(found.get("queued_ms"))
+    card.queued(worker.name, value)
+    card.queues = value is not None
 
 
 def _is_power_of_two(number: int) -> bool:

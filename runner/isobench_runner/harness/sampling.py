@@ -33,13 +33,16 @@ class Seen:
     lazy: Optional[str]
 
 
-def take_sample(worker: Worker, *, seeds: List[int], loops: int, keep: bool) -> Seen:
+def take_sample(worker: Worker, *, seeds: List[int], loops: int, keep: bool, flush: bool = False) -> Seen:
     """Time one sample of a worker that is set up.
+
+    Args:
+        flush: empty the caches of the devices before it.
 
     Raises:
         Fall: it did not do its part.
     """
-    worker.ask("prepare", seeds=seeds, loops=loops)
+    worker.ask("prepare", seeds=seeds, loops=loops, flush=flush)
     before = reaping.run_delay_ns(worker.pid), reaping.run_delay_ns(os.getpid())
     children_before = reaping.cpu_ns(worker.children())
     passed, answer = worker.go()

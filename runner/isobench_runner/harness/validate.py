@@ -7,7 +7,6 @@ is shown, so it never holds a measured effect.
 from statistics import median
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import gpu
 from .calibrate import first_call_seconds, too_long
 from .checker import Checker, answer
 from .events import Calls, Fall, Stop
@@ -147,7 +146,7 @@ def _which_device(session: Session, calls: Calls) -> None:
         session.check("device", True, "the test ran on the GPU")
         return
     session.flag("cpu_path_taken")
-    there = gpu.describe() is not None
+    there = session.card is not None
     session.check(
         "device",
         False,

@@ -180,7 +180,7 @@ class Worker:
             "gpu": self._devices.look(),
         }
 
-    def do_prepare(self, *, seeds: List[int], loops: int) -> Dict[str, Any]:
+    def do_prepare(self, *, seeds: List[int], loops: int, flush: bool) -> Dict[str, Any]:
         """Make a sample's inputs: a ring of distinct ones where the sample loops, as far as time allows."""
         contract = self._six()
         begin = probes.perf_counter_ns()
@@ -196,6 +196,8 @@ class Worker:
         probes.freeze()
         self._devices.look()
         self._devices.synchronize()
+        if flush:
+            self._devices.flush()
         return {"prepare_ns": probes.perf_counter_ns() - begin}
 
     @staticmethod
@@ -206,20 +208,20 @@ class Worker:
     def _go(self) -> None:
         function, inputs, loops, devices = self._six().function(), self._inputs, self._loops, self._devices
         result, error = None, None
-        events = devices.events()
+        marks = devices.marks()
         before = probes.Counters()
         begin = probes.perf_counter_ns()
         try:
-            if events:
-                events[0].record()
+            if marks:
+                marks.begin()
             if loops == 1:
                 result = function(inputs[0])
             else:
                 ring = len(inputs)
                 for index in range(loops):
                     result = function(inputs[index % ring])
-            if events:
-                events[1].record()
+            if marks:
+                marks.end()
             devices.synchronize()
         except BaseException as raised:
             error = raised
@@ -230,7 +232,7 @@ class Worker:
             return
         self._answer({"wall_ns": end - begin})
         self._sample = self._after.since(before)
-        self._gpu_ms = events[0].elapsed_time(events[1]) if events else None
+        self._gpu_ms = marks.milliseconds() if marks else None
         self._result = result
 
     def do_after(self, *, keep: bool) -> Dict[str, Any]:
@@ -249,6 +251,13 @@ class Worker:
         self._result = None
         self._inputs = []
         return {"sample": sample, "lazy": lazy}
+
+    def do_queued(self, *, seed: int) -> Dict[str, Any]:
+        """GPU time of one more call whose work is queued as a whole before any of it starts; no answer where the call waits for the device."""
+        call = self._repeated(seed)
+        self._devices.synchronize()
+        self._devices.flush()
+        return {"queued_ms": self._devices.queued_ms(call)}
 
     def do_store(self, *, path: str) -> Dict[str, Any]:
         """Store the kept result by the test's own function."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from isobench_runner.contract import EXPLANATIONS, MeasureRequest, Reason, Report, StageError
+from isobench_runner.harness import gpu_rules
 from isobench_runner.outcome import read_outcome, read_untrusted
 from isobench_runner.stats import words
 from isobench_runner.stats.numbers import numbers
@@ -118,7 +119,7 @@ def _failure(
 
 
 def _unusable(
-    request: MeasureRequest, summary: Summary, run: dict[str, Any], flags: list[str]
+    request: MeasureRequest, summary: Summary, run: dict[str, Any], raw: list[dict[str, Any]], flags: list[str]
 ) -> tuple[Reason, str] | None:
     """Why the samples are no result, if they are none."""
     for flag in flags:
@@ -131,6 +132,9 @@ def _unusable(
     if summary.too_many_discarded:
         total = summary.discarded + summary.judgement.rounds
         return Reason.INCOMPARABLE, f"{summary.discarded} of {total} rounds had to be left out: the node is too busy"
+    card = gpu_rules.incomparable(raw)
+    if card is not None:
+        return Reason.INCOMPARABLE, card
     if request.role == "base" and summary.differs:
         words = f"base beside itself came out as {summary.judgement.speedup:.3f}x, and 1 is excluded at 99 %: the node is too restless"
         return Reason.INCOMPARABLE, words
@@ -173,7 +177,7 @@ def conclude(request: MeasureRequest, root: Path, store: Store) -> Report:
     flags = _flags(run)
     found = {**summary.flags, "floor_elsewhere": elsewhere}
     flags = [flag for flag in FLAGS if flag in flags or found.get(flag)]
-    unusable = _unusable(request, summary, run, flags)
+    unusable = _unusable(request, summary, run, raw, flags)
     if unusable is not None:
         return _failure(*unusable, store, run)
     result = _result(request, summary, run, raw, flags=flags, statistics=numbers(summary, rounds))
@@ -195,6 +199,7 @@ def _result(
         "isolation": os.environ.get("ISOBENCH_ISOLATION", "none"),
     }
     equivalence = _object(run.get("equivalence") or {}, "equivalence")
+    card = gpu_rules.summary(raw, other)
     return {
         "v": 1,
         "role": request.role,
@@ -217,9 +222,11 @@ def _result(
         "fingerprint": fingerprint,
         "plan": run["plan"],
         "changed_share": _share(run),
-        "words": words.describe(
-            summary, role=request.role, other=other, flags=flags, isolation=fingerprint["isolation"]
-        ),
+        "gpu": card,
+        "words": [
+            *words.describe(summary, role=request.role, other=other, flags=flags, isolation=fingerprint["isolation"]),
+            *words.describe_card(card, other=other),
+        ],
     }
 
 

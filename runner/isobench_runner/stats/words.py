@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .shifts import DRIFT
 from .summary import Estimate, Summary
 
@@ -24,6 +26,7 @@ FLAG_WORDS = {
     "target_mocked": "The test holds a mock of the code under test and may have timed it.",
     "cpu_path_taken": "The test has a path for GPUs, and the one for CPUs ran.",
 }
+CLOCKS_APART = 0.02
 DISAGREE = 1.15
 """Cold, CPU and warm ratios further apart than this factor are worth a sentence."""
 RESTLESS = 3.0
@@ -150,3 +153,16 @@ def _bound(summary: Summary, other: str) -> list[str]:
     return [
         f"A sample of {other} is shorter than a millisecond, so what timing itself costs counts in it: read the ratio as at least {summary.judgement.speedup:.0f}."
     ]
+
+
+def describe_card(card: dict[str, Any], *, other: str) -> list[str]:
+    """Sentences on the GPU: `card` is `gpu_rules.summary`'s."""
+    ratio, sentences = card.get("clock_ratio"), []
+    if card.get("degraded"):
+        sentences.append("The GPU was held down by heat in every round: a fair comparison, of a slower card.")
+    if isinstance(ratio, float) and abs(ratio - 1) > CLOCKS_APART:
+        faster = "base" if ratio > 1 else other
+        sentences.append(
+            f"The GPU ran {abs(ratio - 1) * 100:.0f} % faster clocks under {faster}: the other side draws more power for its work, and that counts as its own."
+        )
+    return sentences

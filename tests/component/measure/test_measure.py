@@ -74,6 +74,8 @@ def test_raw_rounds_have_the_fields_that_the_report_recomputes_from(tmp_path: Pa
         "startup_ns",
         "startup_cpu_ns",
         "spent_ns",
+        "pressure",
+        "gpu",
         "discarded",
         "cause",
     }

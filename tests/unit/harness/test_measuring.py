@@ -403,4 +403,4 @@ def test_where_no_device_is_in_use_there_is_nothing_to_wait_for() -> None:
     devices = gpu.Devices()
     assert devices.look() is False
     devices.synchronize()
-    assert devices.events() is None
+    assert devices.marks() is None

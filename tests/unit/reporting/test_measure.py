@@ -202,3 +202,25 @@ def test_a_worker_whose_clock_lies_is_timed_by_the_parent(tmp_path: Path) -> Non
 )
 def test_numbers_in_status_have_four_digits_and_no_exponent(value: float | None, text: str | None) -> None:
     assert decimal(value) == text
+
+
+def test_rounds_that_another_process_on_the_gpu_disturbed_are_incomparable(tmp_path: Path) -> None:
+    lines = make_rounds(rounds=16, ratio=2, noise=0.01)
+    for line in lines:
+        line["gpu"] = {"reasons": 0, "foreign_processes": int(line["round"] == 7)}
+    write_out(tmp_path, lines)
+    found, _ = report(tmp_path)
+    assert found.reason is Reason.INCOMPARABLE
+    assert "round 7" in found.tail
+
+
+def test_a_gap_between_the_gpus_clocks_is_said_and_changes_no_verdict(tmp_path: Path) -> None:
+    lines = make_rounds(rounds=16, ratio=2, noise=0.01)
+    for line in lines:
+        line["gpu"] = {"reasons": 4, "sample_clocks_mhz": {"base": [1800] * 3, "head": [1500] * 3}}
+    write_out(tmp_path, lines)
+    found, store = report(tmp_path)
+    assert found.data["verdict"] == "faster"
+    result = store.get_json(found.data["result"])
+    assert result["gpu"] == {"clock_ratio": 1.2, "degraded": False}
+    assert any("20 % faster clocks under base" in sentence for sentence in result["words"])
