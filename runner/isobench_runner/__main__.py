@@ -17,7 +17,7 @@ from .contract import REQUEST_VARIABLE, Reason, StageError, parse_request
 from .outcome import write_outcome
 from .store import Store
 
-STAGES = ("fetch", "generate", "report", "list", "collect")
+STAGES = ("fetch", "generate", "report", "list", "collect", "publish")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from isobench_runner.contract import CollectRequest, Reason, Report, StageError
 from isobench_runner.outcome import read_outcome
 from isobench_runner.stages.collect import SUMMARY, dataset_folder
+from isobench_runner.stages.publish import PUBLISHED
 from isobench_runner.store import Store
 
 
@@ -23,7 +25,8 @@ def conclude(request: CollectRequest, root: Path, store: Store) -> Report:
         StageError: ResultInvalid, where a file is missing or is not what was written.
     """
     outcome = read_outcome(root / "out")
-    if outcome is not None and outcome.reason is not None:
+    unpublished = outcome if outcome is not None and outcome.stage == "publish" else None
+    if outcome is not None and outcome.reason is not None and unpublished is None:
         return Report(reason=outcome.reason, tail=outcome.tail)
     try:
         summary = json.loads((root / "out" / SUMMARY).read_bytes())
@@ -49,4 +52,15 @@ def conclude(request: CollectRequest, root: Path, store: Store) -> Report:
     files = [{"name": name, "digest": file["digest"], "size": file["bytes"]} for name, file in summary["files"].items()]
     data = {name: summary[name] for name in ("dataset", "records", "commits")}
     data |= {"files": files, "finished": request.finished, "through": request.through}
+    if unpublished is not None:
+        return Report(reason=unpublished.reason, data={**data, "words": words}, tail=unpublished.tail)
+    if request.publish is not None:
+        data["published"] = _published(root / "out" / PUBLISHED)
     return Report(data=data, tail=words)
+
+
+def _published(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise StageError(Reason.RESULT_INVALID, f"{PUBLISHED}: {error}") from error
