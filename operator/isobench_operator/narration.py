@@ -49,6 +49,8 @@ def _words(done: Pass, ends: Sequence[StageEnd]) -> tuple[list[str], dict[str, A
         fields["held"] = list(held)
     for job, suspend in done.plan.suspend:
         words.append(f"{'suspended' if suspend else 'resumed'} {_role(job)}")
+    if done.plan.expired:
+        words.append("its time is over and what it came to is collected: deleted")
     if done.plan.delete:
         words.append(f"deleted {', '.join(one.name for one in done.plan.delete)}")
         fields["deleted"] = [one.name for one in done.plan.delete]

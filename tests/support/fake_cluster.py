@@ -171,6 +171,10 @@ class FakeCluster:
             self.deleted.append(role_of(job))
             self._tell(job)
 
+    async def remove(self, owner: Json) -> None:
+        self._called("remove")
+        self.objects.pop(key_of(owner), None)
+
     async def suspend(self, job: Json, *, suspend: bool) -> None:
         self._called("suspend")
         held = self.jobs[job["metadata"]["name"]]

@@ -80,6 +80,13 @@ class Cluster(Protocol):
     async def delete(self, kind: str, namespace: str, name: str) -> None:
         """Delete an object and what it owns; one that is gone is success."""
 
+    async def remove(self, owner: Json) -> None:
+        """Delete a custom resource as it was read, and what it owns; one that is gone is success.
+
+        Raises:
+            Outdated: it was changed or replaced since it was read.
+        """
+
     async def suspend(self, job: Json, *, suspend: bool) -> None:
         """Suspend or resume a Job."""
 

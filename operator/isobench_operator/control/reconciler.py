@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 
 from isobench_operator.cluster.ports import Cluster, Event, HeldBack, Json, Key, Rejected
 from isobench_operator.core.plan import Observed, Plan, decide
+from isobench_operator.core.policies.expiry import seconds_to_live
 from isobench_operator.core.settings import Settings
+from isobench_operator.core.statuses import condition_status
 
 from .waiting import PATIENCE_SECONDS, waiting
 
@@ -82,6 +84,8 @@ class Reconciler:
             owner = {**owner, "status": plan.status}
         for notice in plan.events:
             await self._cluster.emit(owner, Event(notice.type, notice.reason, notice.message))
+        if plan.expired:
+            await self._cluster.remove(owner)
         looks = [plan.requeue_after]
         if not plan.finished:
             begun = plan.create or any(not one.suspend for one in plan.suspend)
@@ -102,15 +106,24 @@ class Reconciler:
         if owner is None:
             return None, None
         children = await self._cluster.children(owner)
-        commits: list[Json] = []
-        if key.kind == "Dataset":
-            commits = [one async for page in self._cluster.pages("Commit", key.namespace) for one in page]
+        commits = await self._all("Commit", key.namespace) if key.kind == "Dataset" else ()
+        goes = key.kind == "Commit" and seconds_to_live(owner) is not None
+        ended = condition_status(owner.get("status") or {}, "Finished") == "True"
+        datasets = await self._all("Dataset", key.namespace) if goes and ended else ()
         still = waiting(children.jobs, children.pods, self._clock())
         events = await self._cluster.events_about(still.objects) if still.objects else ()
         observed = Observed(
-            owner=owner, jobs=children.jobs, pods=children.pods, commits=tuple(commits), events=tuple(events)
+            owner=owner,
+            jobs=children.jobs,
+            pods=children.pods,
+            commits=commits,
+            datasets=datasets,
+            events=tuple(events),
         )
         return observed, still.again
+
+    async def _all(self, kind: str, namespace: str) -> tuple[Json, ...]:
+        return tuple([one async for page in self._cluster.pages(kind, namespace) for one in page])
 
     async def _create(self, plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
         """Create what the plan asks for; returns what was refused for good and what for now, by name, with the words."""

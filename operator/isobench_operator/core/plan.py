@@ -12,6 +12,7 @@ from isobench_operator.errors import SpecError
 
 from .commits import decide_commit
 from .datasets import decide_dataset
+from .policies import expiry
 from .settings import Settings
 from .steps import Deletion, Notice, Observed, Plan, Suspension
 
@@ -33,7 +34,9 @@ def decide(observed: Observed, now: datetime, settings: Settings) -> Plan:
         return Plan()
     match observed.owner.get("kind"):
         case "Commit":
-            return decide_commit(observed, now, settings)
+            plan = decide_commit(observed, now, settings)
+            # On a laptop the output folder is its user's to clear.
+            return plan if settings.pods.runtime == "embedded" else expiry.after(plan, observed, now)
         case "Dataset":
             return decide_dataset(observed, now, settings)
         case other:

@@ -15,6 +15,7 @@ class Observed:
 
     Attributes:
         commits: every Commit of the namespace, where the owner is a Dataset.
+        datasets: every Dataset of the namespace, where the owner is a Commit that goes after it has finished, and it has.
         events: core/v1 events about Jobs and pods that have not come to run for some seconds; those of no others.
         rejected: Jobs that the cluster refused for good in this pass, by name, each with its words.
         held: Jobs that the cluster did not take in this pass and may take later (quota), by name, each with its words.
@@ -24,6 +25,7 @@ class Observed:
     jobs: tuple[Json, ...] = ()
     pods: tuple[Json, ...] = ()
     commits: tuple[Json, ...] = ()
+    datasets: tuple[Json, ...] = ()
     events: tuple[Json, ...] = ()
     rejected: Mapping[str, str] = field(default_factory=dict)
     held: Mapping[str, str] = field(default_factory=dict)
@@ -53,11 +55,12 @@ class Deletion(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to do, in this order: create, suspend, delete, one status write, then the events.
+    """What to do, in this order: create, suspend, delete, one status write, then the events, and an owner whose time is over goes.
 
     Attributes:
         status: the whole status; None where it is as it should be.
         finished: whether the custom resource has ended.
+        expired: whether its time is over: the custom resource itself is to be deleted, last of all.
         turned: whether that is other than it was before this pass: it ended, or was opened again.
         requeue_after: seconds until it should be looked at again; None to wait for an event.
     """
@@ -68,5 +71,6 @@ class Plan:
     status: Json | None = None
     events: tuple[Notice, ...] = ()
     finished: bool = False
+    expired: bool = False
     turned: bool = False
     requeue_after: float | None = None

@@ -292,3 +292,26 @@ async def test_suspend_holds_a_collection_back(suspended: bool) -> None:
     cluster = FakeCluster(dataset(spec={"suspend": suspended}), ended("one"))
     await once(cluster)
     assert bool(cluster.created) != suspended
+
+
+async def test_a_commit_with_a_time_to_live_goes_after_its_dataset_has_it() -> None:
+    brief = commit("brief", spec={"ttlSecondsAfterFinished": 0})
+    cluster = FakeCluster(dataset(), brief, answers=Story())
+    key, clock = Key("Commit", "bench", "brief"), NOW
+
+    async def look(at: Key) -> Pass:
+        return await Reconciler(cluster, SETTINGS, clock=lambda: clock).reconcile(at)
+
+    for _ in range(6):
+        await look(key)
+    assert cluster.condition(key, "Finished")[0] == "True"
+    clock += timedelta(seconds=5)
+    assert not (await look(key)).plan.expired
+    for _ in range(4):
+        await look(ALL)
+    assert cluster.condition(ALL, "Succeeded") == ("True", "Collected")
+    status = cluster.status(ALL)
+    cluster.objects[ALL]["status"] = {**status, "through": cluster.status(key)["conditions"][-1]["lastTransitionTime"]}
+    assert (await look(key)).plan.expired
+    assert key not in cluster.objects
+    assert cluster.condition(ALL, "Succeeded") == ("True", "Collected")

@@ -9,7 +9,7 @@ import pytest
 
 from isobench_operator.cluster.kube import Api, KubeCluster, Login
 from isobench_operator.cluster.kube import cluster as module
-from isobench_operator.cluster.ports import ClusterError, Event, HeldBack, Key, Rejected, key_of
+from isobench_operator.cluster.ports import ClusterError, Event, HeldBack, Key, Outdated, Rejected, key_of
 from isobench_operator.control.reconciler import Reconciler
 from support.apiserver import ApiServer
 from support.builders import SETTINGS, commit
@@ -243,3 +243,17 @@ async def test_a_pass_makes_jobs_that_the_api_server_accepts_and_a_second_one_fi
     children = await cluster.children(owner)
     assert {one["metadata"]["name"] for one in children.jobs} == names
     assert made["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"]
+
+
+async def test_an_owner_is_removed_as_it_was_read_or_not_at_all(
+    admin: Api, cluster: KubeCluster, namespace: str
+) -> None:
+    path = f"{OURS}/namespaces/{namespace}/commits/c"
+    owner = await applied(admin, namespace)
+    changed = await admin.merge(path, {"metadata": {"annotations": {"isobench.dev/retry": "1"}}})
+    with pytest.raises(Outdated):
+        await cluster.remove(owner)
+    assert await cluster.get(key_of(owner)) is not None
+    for _ in range(2):
+        await cluster.remove(changed)
+    assert await cluster.get(key_of(owner)) is None

@@ -276,6 +276,10 @@ class EmbeddedCluster:
                 await self.delete("Job", namespace, job)
             self._on_change(key)
 
+    async def remove(self, owner: Json) -> None:
+        """Delete a custom resource, and what it owns."""
+        await self.delete(*resources.key_of(owner))
+
     async def suspend(self, job: Json, *, suspend: bool) -> None:
         """Suspend a Job, whose pod is killed and does not count, or resume it; one that has ended stays as it is."""
         self._running()

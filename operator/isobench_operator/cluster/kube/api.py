@@ -99,9 +99,15 @@ class Api:
             "PATCH", path, {"fieldManager": MANAGER, "force": "true"}, body=body, content_type=APPLY
         )
 
-    async def delete(self, path: str) -> Json:
-        """Delete, and what it owns in the background."""
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    async def delete(self, path: str, preconditions: Json | None = None) -> Json:
+        """Delete, and what it owns in the background.
+
+        Args:
+            preconditions: the UID and the resource version that it must still have.
+        """
+        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if preconditions is not None:
+            options["preconditions"] = preconditions
         return await self._request("DELETE", path, None, body=options)
 
     async def _open(self) -> ApiClient:

@@ -124,6 +124,21 @@ class KubeCluster:
         except NotFound:
             return
 
+    async def remove(self, owner: Json) -> None:
+        """Delete a custom resource as it was read, and what it owns; one that is gone is success.
+
+        Raises:
+            Outdated: it was changed or replaced since it was read.
+        """
+        metadata = owner["metadata"]
+        same = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+        try:
+            await self._api.delete(_path(owner["kind"], metadata["namespace"], metadata["name"]), same)
+        except NotFound:
+            return
+        except Conflict as error:
+            raise Outdated(str(error)) from error
+
     async def suspend(self, job: Json, *, suspend: bool) -> None:
         """Suspend or resume a Job; one that is gone stays so."""
         path = _path("Job", job["metadata"]["namespace"], job["metadata"]["name"])
