@@ -106,6 +106,11 @@ def _summary(resources: list[Json], out: Path) -> None:
     help="Build on this machine's interpreter where an image is named; the record says so.",
 )
 @click.option(
+    "--publish",
+    is_flag=True,
+    help="Push Datasets that have a publish block to the Hub. Without it, say what a push would add and replace.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Choice(["text", "json"]),
@@ -114,7 +119,7 @@ def _summary(resources: list[Json], out: Path) -> None:
     help="json: the resources as they ended, on stdout.",
 )
 def command(
-    files: tuple[Path, ...], out: Path, jobs: int, isolation: str, tests: Path | None, retry_failed: bool, ignore_image: bool, output: str
+    files: tuple[Path, ...], out: Path, jobs: int, isolation: str, tests: Path | None, retry_failed: bool, ignore_image: bool, publish: bool, output: str
 ) -> None:  # fmt: skip
     """Run the Commits and Datasets of FILES here, without a cluster.
 
@@ -159,7 +164,7 @@ def command(
     commits = [_named(preflight.without_image(commit)) for commit in bundle.commits]
     if tests is not None:
         commits = [_with_seeds(commit, tests, config_maps) for commit in commits]
-    datasets = list(bundle.datasets) or [preflight.default_dataset()]
+    datasets = [preflight.published(one, publish=publish) for one in bundle.datasets or [preflight.default_dataset()]]
     job = session.Job(
         resources=[*commits, *datasets], config_maps=config_maps, secrets=bundle.secrets, out=out, cache=cache_folder(),
         isolation=shut, parallelism=jobs, retry_failed=retry_failed,

@@ -319,6 +319,7 @@ def _ended(case: _Case, status: Json, came: Outcome, *, asked: str, delete: tupl
         observations = (_ACCEPTED, *told, *_failed(reason, came.tail))
     else:
         published = _published(case.dataset, data)
+        words += "".join(f"; {one.message}" for one in published)
         at = collecting.due(case.commits, status, changed=False, pace=case.pace)
         if case.whole and at is None:
             whole = (Observation("Succeeded", "True", "Collected", words), _FINISHED)
@@ -332,7 +333,9 @@ def _ended(case: _Case, status: Json, came: Outcome, *, asked: str, delete: tupl
 def _published(dataset: Dataset, data: Mapping[str, Any]) -> tuple[Observation, ...]:
     if dataset.spec.publish is None:
         return ()
-    done = data.get("published") or {}
+    done = data.get("published")
+    if done is None:
+        return (Observation("Published", "False", "DryRun", str(data.get("trouble") or "the Hub could not be read")),)
     words = f"{done.get('added')} added, {done.get('replaced')} replaced, {done.get('kept')} kept in {done.get('repository')}"
     if dataset.spec.publish.dry_run:
         return (Observation("Published", "False", "DryRun", f"a push would leave {words}"),)

@@ -25,6 +25,7 @@ MAX_EXTRACTION_BYTES = 900_000
 """A ConfigMap holds 1 MiB with all its keys."""
 _FULL_SHA = re.compile(r"[0-9a-f]{40}")
 _PULL_REQUEST = re.compile(r"^(https?://[^/]+/[^/]+/[^/]+)/pull/\d+")
+TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable
 _KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 
 
@@ -208,7 +209,9 @@ class _Import:
 
     def dataset(self) -> Path:
         """Write the Dataset over all imported Commits."""
-        spec = {"source": {"commits": {"selector": {"matchLabels": {IMPORT_LABEL: self.label}}}}}
+        spec: dict[str, Any] = {"source": {"commits": {"selector": {"matchLabels": {IMPORT_LABEL: self.label}}}}}
+        if self.experiment.publish:
+            spec["publish"] = {"repository": self.experiment.publish, "env": TOKEN}
         return self.write("dataset.yaml", "Dataset", {"name": self.label}, spec)
 
     def write(self, file: str, kind: str, metadata: dict[str, Any], spec: dict[str, Any]) -> Path:
@@ -274,5 +277,6 @@ def import_experiments(
     if experiment.ignored:
         report.notes.append(f"keys that mean nothing here: {', '.join(experiment.ignored)}")
     if experiment.publish:
-        report.notes.append(f"push_to_hf: {experiment.publish} is not carried over: push the finished dataset yourself")
+        words = f"the Dataset is published to {experiment.publish} with the token of {TOKEN}, here by `isobench run --publish` alone"
+        report.notes.append(f"push_to_hf: {words}")
     return report

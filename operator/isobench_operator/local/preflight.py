@@ -93,6 +93,14 @@ def without_image(commit: Json) -> Json:
     return changed
 
 
+def published(dataset: Json, *, publish: bool) -> Json:
+    """The same Dataset, which tells what a push would do and pushes only where the user typed `--publish`."""
+    wanted = dataset["spec"].get("publish")
+    if wanted is None or publish:
+        return dataset
+    return {**dataset, "spec": {**dataset["spec"], "publish": {**wanted, "dryRun": True}}}
+
+
 def default_dataset() -> Json:
     """The Dataset of a run whose manifests have none: everything, as JSONL and Parquet."""
     return {

@@ -52,6 +52,10 @@ def conclude(request: CollectRequest, root: Path, store: Store) -> Report:
     files = [{"name": name, "digest": file["digest"], "size": file["bytes"]} for name, file in summary["files"].items()]
     data = {name: summary[name] for name in ("dataset", "records", "commits")}
     data |= {"files": files, "finished": request.finished, "through": request.through}
+    if unpublished is not None and request.publish is not None and request.publish.dry_run:
+        return Report(
+            data={**data, "trouble": f"what a push would do is not known: {unpublished.tail[:200]}"}, tail=words
+        )
     if unpublished is not None:
         return Report(reason=unpublished.reason, data={**data, "words": words}, tail=unpublished.tail)
     if request.publish is not None:

@@ -209,6 +209,13 @@ def test_a_split_that_holds_something_else_is_never_replaced(run: Publication) -
     assert report.data["records"] == 7
 
 
+def test_a_dry_run_that_cannot_read_the_hub_fails_nothing(run: Publication) -> None:
+    run.hub.url = "http://127.0.0.1:9"
+    report = run.push(dry_run=True)
+    assert report.reason is None
+    assert "what a push would do is not known" in report.data["trouble"]
+
+
 @pytest.mark.parametrize(
     ("trouble", "reason"),
     [

@@ -172,7 +172,8 @@ def test_a_folder_of_extractions_knows_its_repository_by_its_pull_requests(folde
 def test_what_is_not_carried_over_is_said(folder: Path) -> None:
     report = run(folder, push_to_hf=True, hf_repo="https://huggingface.co/x", colour="blue", repo_path="./not-cloned")
     assert report.notes[0] == "keys that mean nothing here: colour"
-    assert report.notes[1].startswith("push_to_hf: https://huggingface.co/x is not carried over")
+    assert report.notes[1].startswith("push_to_hf: the Dataset is published to https://huggingface.co/x with the token")
+    assert yaml.safe_load((folder / "out" / "dataset.yaml").read_text())["spec"]["publish"]["env"] == "HF_TOKEN"
     assert report.items[0].words.endswith("not-cloned is not there yet: clone it")
 
 

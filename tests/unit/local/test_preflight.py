@@ -89,5 +89,13 @@ def test_a_commit_without_an_image_stays_as_it_is() -> None:
     assert preflight.without_image(document) is document
 
 
+def test_nothing_is_pushed_unless_the_user_typed_so() -> None:
+    publish = {"repository": "acme", "secretKeyRef": {"name": "hub", "key": "token"}}
+    document = {**preflight.default_dataset(), "spec": {**preflight.default_dataset()["spec"], "publish": publish}}
+    assert preflight.published(document, publish=False)["spec"]["publish"] == {**publish, "dryRun": True}
+    assert preflight.published(document, publish=True) is document
+    assert preflight.published(preflight.default_dataset(), publish=False) == preflight.default_dataset()
+
+
 def test_the_default_dataset_is_a_valid_one() -> None:
     assert Dataset.model_validate(preflight.default_dataset()).metadata.name == "dataset"

@@ -24,6 +24,7 @@ USER_VARIABLES = (
 DEVICE_VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES",
 )  # fmt: skip
+HUB_VARIABLES = ("HF_ENDPOINT", "HF_HUB_DISABLE_XET")
 UNTRUSTED_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -92,6 +93,8 @@ def trusted_base(user: Mapping[str, str], *, container: str, root: Path) -> dict
         "PYTHONUNBUFFERED": "1",
         **_some(user, NETWORK_VARIABLES),
     }
+    if container == "publish":
+        base |= _some(user, HUB_VARIABLES)
     if container == "fetch":
         base |= _some(user, (*INDEX_VARIABLES, *USER_VARIABLES))
     return base
