@@ -173,6 +173,11 @@ class Loop:
         """A Commit's end may be what a Dataset of its namespace waits for, and one that is opened again makes it wait."""
         if done.key.kind != "Commit" or not done.plan.turned:
             return
+        if self._roster is not None:
+            # Known by heart, so that no error on the way can lose what this pass alone knows: that the Commit turned.
+            for dataset in self._roster.datasets(done.key.namespace):
+                self.follow(dataset)
+            return
         async for page in self._cluster.pages("Dataset", done.key.namespace):
-            for dataset in page:
-                self.follow(key_of(dataset))
+            for owner in page:
+                self.follow(key_of(owner))

@@ -47,7 +47,7 @@ class Login:
             LoginError: there is no cluster to talk to, or what describes it cannot be read.
         """
         found = Configuration()
-        found.retries = 0
+        found.retries = None  # 0 would retry all the same
         if self._kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
             try:
                 config.load_incluster_config(client_configuration=found)
