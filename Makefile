@@ -7,7 +7,7 @@ PYTEST ?=
 BUILDER ?= docker
 BASE ?= docker.io/library/python:3.11-slim-bookworm
 
-.PHONY: cluster cluster-down cluster-logs cluster-shell cluster-status e2e e2e-all help demo test lint bench crds reference chart images experiments setup clean
+.PHONY: cluster cluster-down cluster-logs cluster-shell cluster-status e2e e2e-all help demo test lint bench crds golden reference chart images experiments setup clean
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -66,6 +66,9 @@ images:  ## Build the images with docker, podman or buildah (BUILDER=, BASE=) an
 
 chart: .venv/.synced  ## Regenerate the README of the chart from its values
 	$(RUN) python helm/readme.py
+
+golden: .venv/.synced  ## Write tests/data/pods anew: the Jobs as a cluster gets them
+	PYTHONPATH=tests $(RUN) python -m support.golden
 
 reference: .venv/.synced  ## Regenerate docs/reference/
 	$(RUN) python -m isobench_operator.core.reference docs/reference/

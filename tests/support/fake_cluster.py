@@ -181,6 +181,11 @@ class FakeCluster:
         held["spec"]["suspend"] = suspend
         self._run(held)
 
+    async def stop(self, namespace: str, name: str) -> None:
+        self._called("stop")
+        if name in self.jobs:
+            self.jobs[name]["spec"]["backoffLimit"] = 0
+
     async def apply_status(self, owner: Json, status: Json) -> None:
         self._called("apply_status")
         self.objects[key_of(owner)]["status"] = _copy(status)

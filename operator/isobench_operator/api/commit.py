@@ -210,7 +210,7 @@ class Measurement(ApiModel):
         budget_seconds: measuring time of one Job.
         minimum_effect_percent: a smaller effect is `negligible`.
         revisions: base and head, and main unless it is left out.
-        timeout_seconds: deadline of one measuring pod.
+        timeout_seconds: of one Job's measuring, images and environments not counted.
     """
 
     RULES: ClassVar = (

@@ -90,6 +90,9 @@ class Cluster(Protocol):
     async def suspend(self, job: Json, *, suspend: bool) -> None:
         """Suspend or resume a Job."""
 
+    async def stop(self, namespace: str, name: str) -> None:
+        """Give a Job no further pod after one that failed; one that is gone is success."""
+
     async def apply_status(self, owner: Json, status: Json) -> None:
         """Write the whole status of a custom resource as it was read; one that is gone needs none.
 

@@ -99,8 +99,13 @@ def _let_in(job: Json) -> bool:
 
 
 def troubles(pod: Json) -> tuple[str, ...]:
-    """What keeps a pod from running, in a few words; empty for one that is merely on its way."""
+    """What keeps a pod from running, in a few words, or ended it before its report; empty for one that is merely on its way."""
     status = pod.get("status") or {}
+    if status.get("phase") == "Failed":
+        ended = [(one.get("state") or {}).get("terminated") or {} for one in status.get("initContainerStatuses") or ()]
+        return tuple(
+            filter(None, (status.get("reason"), *(str(one.get("reason")) for one in ended if one.get("exitCode"))))
+        )
     if status.get("phase") not in (None, "Pending", "Running"):
         return ()
     found = [

@@ -76,6 +76,8 @@ class Reconciler:
             plan = decide(observed, self._clock(), self._settings)
         for job, suspend in plan.suspend:
             await self._cluster.suspend(job, suspend=suspend)
+        for namespace, name in plan.stop:
+            await self._cluster.stop(namespace, name)
         for namespace, name in plan.delete:
             await self._cluster.delete("Job", namespace, name)
         owner = observed.owner

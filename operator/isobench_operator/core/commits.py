@@ -14,13 +14,13 @@ from isobench_operator.api.commit import Commit
 from isobench_runner.contract import Role
 
 from . import manifests, naming, requests
-from .observed import JobView, Outcome, job_views, outcome
+from .observed import JobView, Outcome, hopeless, job_views, outcome
 from .policies import acceptance, conditions, generation, measuring, prepare, retries, troubles
 from .progress import STAGES, Progress
 from .settings import Settings
 from .statuses import annotation, condition, condition_status
 from .statuses import conditions as condition_list
-from .steps import Deletion, Json, Notice, Observed, Plan, Suspension
+from .steps import Deletion, Json, LastChance, Notice, Observed, Plan, Suspension
 from .terms import Terms
 
 Trouble = troubles.Trouble
@@ -59,7 +59,9 @@ def decide_commit(observed: Observed, now: datetime, settings: Settings) -> Plan
     suspend = () if ended is not None else _suspend(observed, progress, jobs, suspended=suspended)
     return _plan(
         owner, progress, observations, now=now, create=create, delete=_left_over(progress, jobs), suspend=suspend,
-        warning=waits.warning(progress, observations) if ended is None else None, requeue_after=waits.again,
+        stop=tuple(LastChance(job.namespace, job.name) for job in _under_way(progress, jobs).values() if hopeless(job)),
+        warning=waits.warning(progress, observations) if ended is None else None,
+        requeue_after=waits.again,
     )  # fmt: skip
 
 

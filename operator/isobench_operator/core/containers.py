@@ -112,10 +112,11 @@ def trusted(
         if name in mounted:
             values[variable] = getattr(settings, name).path
     folders = [f"{ROOT}/{folder}" if folder else ROOT for folder in (source, target)]
+    # -P: what lies in the folder that a container starts in is never imported by trusted code.
     return {
         "name": stage,
         "image": settings.runner_image,
-        "command": ["python", "-m", "isobench_runner", stage, "--in", folders[0], "--out", folders[1]],
+        "command": ["python", "-P", "-m", "isobench_runner", stage, "--in", folders[0], "--out", folders[1]],
         "env": variables(values),
         "resources": merge_resources(settings.resources["trusted"], {}),
         "securityContext": _security(settings.trusted_uid),
@@ -144,6 +145,7 @@ def untrusted(
     name: str,
     *,
     image: str,
+    interpreter: str = "python3",
     arguments: Sequence[str],
     mounts: Sequence[Json],
     resources: Json,
@@ -153,6 +155,7 @@ def untrusted(
     """What users or models wrote, under the harness in the user's image: no request, no store, no key, no token.
 
     Args:
+        interpreter: what runs the harness: a name on the image's PATH, or a path inside it.
         arguments: the harness's, after its own path.
         env: the user's own variables.
         online: whether it reaches the index, and so gets its variables and certificates.
@@ -172,11 +175,12 @@ def untrusted(
         values["PATH"] = settings.untrusted_path
     if any(mount["name"] == "pip" for mount in mounts):
         values["ISOBENCH_PIP"] = settings.pip.path
+    own = {one["name"] for one in env}
     return {
         "name": name,
         "image": image,
-        "command": ["python3", "-I", "-S", HARNESS, *arguments],
-        "env": [*variables(values), *env],
+        "command": [interpreter, "-I", "-S", HARNESS, *arguments],
+        "env": [*variables({name: value for name, value in values.items() if name not in own}), *env],
         "resources": resources,
         "securityContext": _security(settings.untrusted_uid),
         "volumeMounts": [*mounts, *(shared_mounts(settings, "ca") if online else [])],

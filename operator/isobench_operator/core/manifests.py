@@ -52,6 +52,22 @@ def _image(commit: Commit, settings: PodSettings) -> str:
     return commit.spec.environment.image or settings.default_image
 
 
+def _interpreter(commit: Commit, settings: PodSettings) -> str:
+    """What runs the harness: where the Commit names a Python by its path inside an image, that one."""
+    python = commit.spec.environment.python or ""
+    return python if settings.runtime == "kubernetes" and python.startswith("/") else "python3"
+
+
+def _own_folder(mounted: Sequence[Json], key: str) -> list[Json]:
+    """Mounts with one environment's folder in place of all: an archive of one revision cannot touch another's."""
+    return [
+        {**mount, "mountPath": f"{mount['mountPath']}/{key}", "subPath": key}
+        if mount["name"] == "environments"
+        else mount
+        for mount in mounted
+    ]
+
+
 def _amounts(resources: Resources) -> dict[str, dict[str, str]]:
     return {"limits": resources.limits, "requests": resources.requests}
 
@@ -76,7 +92,7 @@ def prepare_job(
         ],
     )  # fmt: skip
     build = containers.untrusted(
-        settings, "build", image=_image(commit, settings),
+        settings, "build", image=_image(commit, settings), interpreter=_interpreter(commit, settings),
         arguments=["build", "--in", f"{ROOT}/in", "--out", f"{ROOT}/out"],
         mounts=mounts(settings, write=("out", "tmp", "environments", "pip"), read=("in",)),
         resources=containers.merge_resources(settings.resources["build"], _amounts(commit.spec.environment.resources)),
@@ -128,16 +144,16 @@ def measure_job(
     """Time a revision beside base: `fetch`, on a cluster `unpack` per environment, untrusted offline `measure`, `report`."""
     asked = requests.measure(commit, progress, ident, role=role)
     request = containers.request_text(asked)
-    image, pod = _image(commit, settings), commit.spec.pod
+    image, interpreter, pod = _image(commit, settings), _interpreter(commit, settings), commit.spec.pod
     fetch = containers.trusted(
         settings, "fetch", source="inputs", target="in", request=request,
         mounts=mounts(settings, write=("in", "scratch", "store"), read=("environments",) if settings.runtime == "embedded" else ()),
     )  # fmt: skip
     unpack = [] if settings.runtime == "embedded" else [
         containers.untrusted(
-            settings, f"unpack-{revision.name}", image=image,
+            settings, f"unpack-{revision.name}", image=image, interpreter=interpreter,
             arguments=["unpack", "--in", f"{ROOT}/in", "--out", f"{settings.environments.path}/{revision.key}"],
-            mounts=mounts(settings, write=("tmp", "environments"), read=("in",)),
+            mounts=_own_folder(mounts(settings, write=("tmp", "environments"), read=("in",)), revision.key),
             resources=containers.merge_resources(settings.resources["unpack"], {}),
         )
         for revision in {one.key: one for one in reversed(asked.revisions)}.values()
@@ -153,7 +169,7 @@ def measure_job(
         place = replace(place, affinity=devices.with_devices(place.affinity, commit.spec.environment.requires))
     user_mounts, user_volumes = _user_volumes(commit)
     measure = containers.untrusted(
-        settings, "measure", image=image,
+        settings, "measure", image=image, interpreter=interpreter,
         arguments=["measure", "--in", f"{ROOT}/in", "--out", f"{ROOT}/out"],
         mounts=[*mounts(settings, write=("out", "tmp"), read=("in", "environments")), *user_mounts],
         resources=amounts,
@@ -164,7 +180,7 @@ def measure_job(
     )
     return _assemble(
         owner, ident, settings, [fetch, *unpack, measure, report], [],
-        deadlines=deadlines.deadlines(commit.spec.measurement.timeout_seconds, backoff_limit=settings.backoff_limit),
+        deadlines=deadlines.measure(commit.spec.measurement.timeout_seconds, backoff_limit=settings.backoff_limit),
         placement=place, untrusted=(*(one["name"] for one in unpack), "measure"),
         offline=("measure",), exclusive=True, extra=user_volumes,
     )  # fmt: skip

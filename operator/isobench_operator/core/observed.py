@@ -17,6 +17,8 @@ from isobench_runner.contract import EXPLANATIONS, MessageError, Reason, Retry, 
 from . import naming
 
 REPORTER = "report"
+NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
+"""The runtime's words for a container that never ran: its message is the runtime's own."""
 Json = Mapping[str, Any]
 
 
@@ -45,6 +47,8 @@ class PodView:
 
     Attributes:
         reason: the kubelet's word on the whole pod: Evicted, DeadlineExceeded, …
+        disrupted: taken away by the cluster, for no fault of its own.
+        deleting: somebody has deleted it.
         ended: its terminated containers, init containers first, in the order of the spec.
         ended_at: when the last of them ended, as RFC 3339; empty where none has.
     """
@@ -54,6 +58,8 @@ class PodView:
     reason: str
     message: str
     node: str | None
+    disrupted: bool
+    deleting: bool
     ended: tuple[ContainerView, ...]
     ended_at: str
 
@@ -71,6 +77,7 @@ class JobView:
         reason: the Job controller's word where it failed: PodFailurePolicy, BackoffLimitExceeded, DeadlineExceeded.
         started: when it could first have had a pod, as RFC 3339; empty where the cluster does not say.
         queue: its queue of Kueue, which alone may resume it; empty without.
+        last_chance: whether no further pod follows one that fails.
         gpus: what `measure` asks for.
         raw_pods: its pods as they came: they are read only where the Job's end is.
     """
@@ -87,6 +94,7 @@ class JobView:
     suspended: bool
     queue: str
     deleting: bool
+    last_chance: bool
     gpus: int
     raw_pods: tuple[Json, ...] = field(repr=False)
 
@@ -156,6 +164,11 @@ def pod_view(pod: Json) -> PodView:
         reason=status.get("reason") or "",
         message=status.get("message") or "",
         node=(pod.get("spec") or {}).get("nodeName"),
+        disrupted=any(
+            one.get("type") == "DisruptionTarget" and one.get("status") == "True"
+            for one in status.get("conditions") or ()
+        ),
+        deleting=bool(pod["metadata"].get("deletionTimestamp")),
         ended=ended,
         ended_at=max((container.finished_at for container in ended), default=""),
     )
@@ -200,6 +213,7 @@ def _job(job: Json, pods: Sequence[Json]) -> JobView:
         suspended=bool(spec.get("suspend")),
         queue=labels.get(naming.QUEUE_LABEL, ""),
         deleting=bool(metadata.get("deletionTimestamp")),
+        last_chance=spec.get("backoffLimit") == 0,
         gpus=_gpus(job),
         raw_pods=tuple(pods),
     )
@@ -224,9 +238,18 @@ def _kubelet_reason(job: JobView, pod: PodView | None) -> tuple[Reason, str]:
     if killed is not None:
         return Reason.OUT_OF_MEMORY, f"container {killed.name} of pod {pod.name} was killed for its memory"
     if pod.reason == "Evicted":
-        return Reason.EVICTED, f"pod {pod.name}: {pod.message}"
+        # The node's own shortage is worded otherwise than a limit of the pod's that was passed.
+        reason = Reason.DISK_FULL if "exceed" in pod.message else Reason.EVICTED
+        return reason, f"pod {pod.name}: {pod.message}"
     if "DeadlineExceeded" in (pod.reason, job.reason):
         return Reason.DEADLINE_EXCEEDED, f"pod {pod.name}: {pod.message or job.message}"
+    unstarted = next((one for one in pod.ended if one.reason in NOT_STARTED), None)
+    if unstarted is not None:
+        absent = any(words in unstarted.message for words in ("executable file not found", "no such file or directory"))
+        reason = Reason.INTERPRETER_NOT_FOUND if absent else Reason.CONTAINER_FAILED
+        return reason, f"container {unstarted.name} of pod {pod.name} could not be started: {unstarted.message}"
+    if pod.reason and not pod.ended:
+        return Reason.NODE_REFUSED, f"pod {pod.name}: {pod.reason}: {pod.message}"
     fallen = next((one for one in pod.ended if one.exit_code != 0 and one.name != REPORTER), None)
     if fallen is not None:
         return (
@@ -236,6 +259,17 @@ def _kubelet_reason(job: JobView, pod: PodView | None) -> tuple[Reason, str]:
     reporter = pod.container(REPORTER)
     ending = "never ran" if reporter is None else f"ended with exit code {reporter.exit_code}"
     return Reason.REPORT_MISSING, f"container {REPORTER} of pod {pod.name} {ending} and left no message"
+
+
+def hopeless(job: JobView) -> bool:
+    """Whether a Job would go on trying though its next pod would end as the last one did: too little memory or time, no such program.
+
+    The exit code of `report` says so of what it has seen; of what kept it from running only the kubelet can, after the fact.
+    """
+    failed = [pod for pod in job.pods if pod.phase == "Failed" and not pod.disrupted and not pod.deleting]
+    if job.state != "running" or job.last_chance or not failed or failed[-1].container(REPORTER) is not None:
+        return False
+    return EXPLANATIONS[_kubelet_reason(job, failed[-1])[0]].retry is Retry.NEVER
 
 
 def _reported(pod: PodView, nonce: str) -> tuple[Reason | None, Mapping[str, Any], str] | str:

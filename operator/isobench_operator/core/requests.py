@@ -22,7 +22,7 @@ from isobench_runner.contract import (
 )
 
 from . import naming
-from .policies import deadlines, generation, measuring, repairs
+from .policies import generation, measuring, repairs
 from .progress import Progress
 from .terms import Terms
 from .volumes import Input, config_map, secret
@@ -227,7 +227,7 @@ def measure(commit: Commit, progress: Progress, job: JobId, *, role: Role) -> Me
         path=import_path(commit),
         budget_seconds=spec.measurement.budget_seconds,
         minimum_effect_percent=spec.measurement.minimum_effect_percent,
-        timeout_seconds=deadlines.harness_seconds(spec.measurement.timeout_seconds),
+        timeout_seconds=spec.measurement.timeout_seconds,
         ask_better=role == "base" and repairs.ask_better(progress),
         seed=seed(job.name),
         floor_percent=floor.percent,

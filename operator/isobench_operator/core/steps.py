@@ -46,6 +46,13 @@ class Suspension(NamedTuple):
     suspend: bool
 
 
+class LastChance(NamedTuple):
+    """A Job that gets no further pod: it fails with the one it has, which stays to be read."""
+
+    namespace: str
+    name: str
+
+
 class Deletion(NamedTuple):
     """A Job that nobody waits for any more."""
 
@@ -55,7 +62,7 @@ class Deletion(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to do, in this order: create, suspend, delete, one status write, then the events, and an owner whose time is over goes.
+    """What to do, in this order: create, suspend, stop, delete, one status write, then the events, and an owner whose time is over goes.
 
     Attributes:
         status: the whole status; None where it is as it should be.
@@ -67,6 +74,7 @@ class Plan:
 
     create: tuple[Json, ...] = ()
     suspend: tuple[Suspension, ...] = ()
+    stop: tuple[LastChance, ...] = ()
     delete: tuple[Deletion, ...] = ()
     status: Json | None = None
     events: tuple[Notice, ...] = ()

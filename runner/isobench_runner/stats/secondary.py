@@ -1,7 +1,7 @@
 """An interval that is told beside the exact one and decides nothing: Student's t over the rounds' log ratios, which readers know.
 
 It leans on normal noise: where it disagrees with the signed-rank interval, the noise has heavy tails. A bootstrap is left out: below
-some twenty rounds it is too narrow, and it would cost more than all other numbers together.
+some twenty rounds it is too narrow, and above them it says what these two say.
 """
 
 from __future__ import annotations

@@ -325,6 +325,18 @@ async def test_a_container_over_its_memory_limit_is_oom_killed(tmp_path: Path) -
     assert (terminated(pod, "report")["reason"], terminated(pod, "report")["exitCode"]) == ("OOMKilled", 137)
 
 
+async def test_a_job_that_is_stopped_gets_no_further_pod_and_keeps_the_one_that_failed(tmp_path: Path) -> None:
+    async with cluster(tmp_path / "o") as runtime:
+        owner = await runtime.apply(commit())
+        await runtime.create(job(owner, "j", [container("report", "raise SystemExit(1)")], spec={"backoffLimit": 20}))
+        await until(lambda: list((tmp_path / "o/jobs/j").glob("attempt-*/logs/report.log")))
+        await runtime.stop("", "j")
+        await until_ended(runtime, owner, "j")
+        assert 1 <= len(await pods_of(runtime, owner, "j")) <= 2
+        [found] = (await runtime.children(owner)).jobs
+    assert found["status"]["conditions"][-1]["reason"] == "BackoffLimitExceeded"
+
+
 async def test_what_cannot_start_is_a_failed_container_with_words(tmp_path: Path) -> None:
     async with cluster(tmp_path / "o") as runtime:
         owner = await runtime.apply(commit())

@@ -42,9 +42,8 @@ def job_of(root: Path, *, base: str = SLOW, other: str | None = None, name: str 
 
 
 def speedup(measured: Measured, other: str = "head") -> float:
-    """By CPU time, which is steady where others use the machine too."""
     sides = {
-        name: median(sample["cpu_ns"] for line in measured.rounds for sample in line["samples"][name])
+        name: median(sample["wall_ns"] for line in measured.rounds for sample in line["samples"][name])
         for name in ("base", other)
     }
     return sides["base"] / sides[other]
@@ -97,8 +96,8 @@ def test_orders_and_seeds_follow_from_the_plans_seed(tmp_path: Path) -> None:
     drawn = [
         [
             (line["order"], line["hashseed"], line["pad"])
-            for line in job.measure(SEEDED, budget_seconds=3, seed=seed).rounds
-        ][:1]
+            for line in job.measure(SEEDED, budget_seconds=1, seed=seed).rounds
+        ][:2]
         for seed in (5, 5, 6)
     ]
     assert drawn[0] == drawn[1] != drawn[2]
@@ -131,7 +130,7 @@ def test_base_against_itself_passes_every_check_and_is_no_change(tmp_path: Path)
         (six(experiment="return list({str(i) for i in range(50)}) + [tiny.work(1)]"), "NotDeterministic", "differ"),
         (six(experiment="return missing_name"), "TestFailed", "NameError"),
         (six(head="import not_there", experiment="return 1"), "TestFailed", "No module named 'not_there'"),
-        (six(experiment="return [tiny.work(1) for _ in range(60)]"), "SampleTooLong", "with a budget of"),
+        (six(experiment="return [tiny.work(1) for _ in range(400)]"), "SampleTooLong", "with a budget of"),
         ("def setup(:", "TestFailed", "SyntaxError"),
     ],
 )  # fmt: skip
@@ -148,7 +147,7 @@ def test_a_low_share_asks_once_for_a_better_test_and_is_a_flag_otherwise(tmp_pat
     assert asked.reason == "LowShare", asked.why
     assert "work (tiny/__init__.py" in asked.outcome["tail"]
     assert asked.run["changed_share"] == 0
-    flagged = job.measure(SEEDED, changed=changed, budget_seconds=3)
+    flagged = job.measure(SEEDED, changed=changed, budget_seconds=1)
     assert flagged.reason is None, flagged.why
     assert {"low_share", "does_not_hit_change"} <= set(flagged.run["flags"])
 
@@ -158,7 +157,7 @@ def test_work_that_only_the_first_call_does_gets_a_process_per_sample(tmp_path: 
     assert measured.reason is None, measured.why
     assert "state_between_calls" in measured.run["flags"]
     assert (measured.run["plan"]["k"], measured.run["plan"]["warmups"]) == (1, 0)
-    whole = job_of(tmp_path / "plain").measure(six(experiment="return [tiny.work(1)]"), budget_seconds=3)
+    whole = job_of(tmp_path / "plain").measure(six(experiment="return [tiny.work(1)]"), budget_seconds=1)
     typical = median(s["wall_ns"] for line in measured.rounds for s in line["samples"]["base"])
     assert typical > 3 * median(s["wall_ns"] for line in whole.rounds for s in line["samples"]["base"])
 
@@ -177,7 +176,7 @@ def test_inputs_are_fresh_for_every_call_of_a_setup_without_a_seed(tmp_path: Pat
     script = six(
         setup="return [3, 1, 2]", experiment="assert data == [3, 1, 2]; data.sort(); return [tiny.work(1), *data]"
     )
-    measured = job_of(tmp_path).measure(script, budget_seconds=3)
+    measured = job_of(tmp_path).measure(script, budget_seconds=1)
     assert measured.reason is None, measured.why
     assert measured.run["plan"]["inputs"] == "copy"
 
@@ -187,7 +186,7 @@ def test_a_head_that_only_remembers_results_is_flagged(tmp_path: Path) -> None:
         "def work(seed):",
         "def work(seed):\n    if seed not in CACHE:\n        CACHE[seed] = really(seed)\n    return CACHE[seed]\n\ndef really(seed):",
     )
-    measured = job_of(tmp_path, other=remembers).measure(six(experiment="return [tiny.work(1)]"), budget_seconds=60)
+    measured = job_of(tmp_path, other=remembers).measure(six(experiment="return [tiny.work(1)]"), budget_seconds=8)
     assert measured.reason is None, measured.why
     told = measured.summary("head")
     assert told.flags["memoised"]
@@ -204,7 +203,7 @@ def test_head_that_raises_is_changed_behaviour(tmp_path: Path) -> None:
 
 
 def test_head_that_computes_something_else_is_not_equivalent(tmp_path: Path) -> None:
-    measured = job_of(tmp_path, other=OTHER).measure(SEEDED, budget_seconds=3)
+    measured = job_of(tmp_path, other=OTHER).measure(SEEDED, budget_seconds=1)
     assert measured.reason is None, measured.why
     assert measured.run["equivalence"]["equal"] is False
 
@@ -214,7 +213,7 @@ def test_a_check_with_the_reference_second_gets_it_there(tmp_path: Path) -> None
         "check_equivalence(a, b): assert a == b",
         "check_equivalence(current_result, reference_result): assert reference_result == current_result",
     )
-    assert job_of(tmp_path).measure(script, budget_seconds=3).reason is None
+    assert job_of(tmp_path).measure(script, budget_seconds=1).reason is None
 
 
 def test_a_package_from_elsewhere_is_refused(tmp_path: Path) -> None:
@@ -230,7 +229,7 @@ def test_a_package_from_elsewhere_is_refused(tmp_path: Path) -> None:
 def test_a_mock_in_place_of_the_package_is_flagged_where_given_and_refused_where_generated(tmp_path: Path) -> None:
     job = job_of(tmp_path)
     mock = six(head="import time", experiment="return [sum(i * i for i in range(20000))]")
-    assert "target_mocked" in job.measure(mock, budget_seconds=3).run["flags"]
+    assert "target_mocked" in job.measure(mock, budget_seconds=1).run["flags"]
     assert job.measure(mock, origin="generated").reason == "TargetMocked"
 
 
@@ -247,7 +246,7 @@ def test_the_work_folder_looks_like_the_checkout_and_the_tree_stays_as_it_was(tm
         experiment="open('new.txt', 'w').write('x'); return [tiny.work(int(open('data/input.txt').read())), os.path.exists('_generated_perf_tests/test_generated.py')]",
     )
     before = sorted(path for path in (base / "tree").rglob("*"))
-    measured = Job(tmp_path, {"base": base, "base2": base}).measure(script, budget_seconds=3)
+    measured = Job(tmp_path, {"base": base, "base2": base}).measure(script, budget_seconds=1)
     assert measured.reason is None, measured.why
     assert sorted(path for path in (base / "tree").rglob("*")) == before
 
@@ -257,7 +256,7 @@ def test_every_interpreter_found_measures(tmp_path: Path, interpreter: Path) -> 
     python = str(interpreter)
     base = make_environment(tmp_path / "base", {"tiny/__init__.py": SLOW}, python=python)
     measured = Job(tmp_path, {"base": base, "base2": base}).measure(
-        SEEDED, parent=python, budget_seconds=3, changed=changed_function(SLOW, "work")
+        SEEDED, parent=python, budget_seconds=1, changed=changed_function(SLOW, "work")
     )
     assert measured.reason is None, measured.why
     assert measured.run["equivalence"]["equal"] is True

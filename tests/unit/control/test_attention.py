@@ -57,6 +57,7 @@ def ended(kind: str = "Complete") -> Json:
     return child(conditions=[{"type": kind, "status": "True"}])
 
 
+KILLED = child(phase="Failed", initContainerStatuses=[{"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}])  # fmt: skip
 UNSCHEDULABLE = child(phase="Pending", conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}])  # fmt: skip
 PULLING = child(phase="Pending", initContainerStatuses=[{"state": {"waiting": {"reason": "ErrImagePull"}}}])
 RUNNING = child(phase="Running", initContainerStatuses=[{"state": {"running": {}}}])
@@ -145,11 +146,29 @@ def test_a_pod_is_news_when_it_gets_into_trouble_changes_it_or_gets_out(asked: A
         (RUNNING, ()),
         (UNSCHEDULABLE, ("Unschedulable",)),
         (PULLING, ("ImagePull",)),
+        (KILLED, ("OOMKilled",)),
+        (child(phase="Failed", reason="DeadlineExceeded"), ("DeadlineExceeded",)),
+        (
+            child(
+                phase="Failed",
+                initContainerStatuses=[{"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}],
+            ),
+            (),
+        ),
         (child(phase="Failed", containerStatuses=[{"state": {"waiting": {"reason": "ErrImagePull"}}}]), ()),
     ],
 )
 def test_troubles_are_a_few_words(pod: Json, found: tuple[str, ...]) -> None:
     assert troubles(pod) == found
+
+
+def test_a_pod_that_was_killed_before_its_report_is_news(asked: Asked) -> None:
+    asked.attention.owner("ADDED", commit())
+    asked.take()
+    asked.attention.pod("MODIFIED", RUNNING)
+    assert asked.take() == []
+    asked.attention.pod("MODIFIED", KILLED)
+    assert asked.take() == [("now", KEY)]
 
 
 def test_datasets_follow_commits_that_come_go_or_change_their_labels(asked: Asked) -> None:

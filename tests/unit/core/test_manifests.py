@@ -194,6 +194,38 @@ def test_a_cluster_unpacks_each_environment_once_and_a_laptop_never() -> None:
     assert names(EMBEDDED, "head") == ["fetch", "measure", "report"]
 
 
+@pytest.mark.parametrize(
+    ("python", "settings", "interpreter"),
+    [
+        (None, SETTINGS, "python3"),
+        ("3.8", SETTINGS, "python3"),
+        ("/opt/conda/bin/python", SETTINGS, "/opt/conda/bin/python"),
+        ("/opt/conda/bin/python", EMBEDDED, "python3"),
+    ],
+)
+def test_the_harness_runs_under_the_python_that_is_named_by_its_path(
+    python: str | None, settings: Settings, interpreter: str
+) -> None:
+    jobs = jobs_of(commit(spec={"environment": {"python": python}}), settings)
+    for job in jobs.values():
+        for one in containers(job):
+            if one["name"] in untrusted(job):
+                assert one["command"][:4] == [interpreter, "-I", "-S", "$(ISOBENCH_ROOT)/in/harness.pyz"]
+
+
+def test_a_variable_of_the_users_takes_the_place_of_ours() -> None:
+    job = jobs_of(commit(spec={"pod": {"env": [{"name": "HOME", "value": "/tmp"}]}}))["head"]
+    measure = next(one for one in containers(job) if one["name"] == "measure")
+    assert [entry["value"] for entry in measure["env"] if entry["name"] == "HOME"] == ["/tmp"]
+
+
+def test_a_laptop_and_a_cluster_ask_the_same_of_their_jobs() -> None:
+    here, there = jobs_of(generated(spec=RICH), EMBEDDED), jobs_of(generated(spec=RICH))
+    assert here.keys() == there.keys()
+    for role, job in there.items():
+        assert request_of(here[role]) == request_of(job)
+
+
 def test_builds_keep_off_measuring_hosts() -> None:
     pod = jobs_of(commit())["prepare-head"]["spec"]["template"]["spec"]
     assert "preferredDuringSchedulingIgnoredDuringExecution" in pod["affinity"]["podAntiAffinity"]

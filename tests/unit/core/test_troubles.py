@@ -174,7 +174,7 @@ def test_a_job_that_kueue_holds_is_queued() -> None:
     assert (trouble.word, trouble.message, trouble.reason) == ("Queued", "waits to be admitted by queue gpus", None)
 
 
-@pytest.mark.parametrize("word", troubles.ENDS)
+@pytest.mark.parametrize("word", sorted(set(troubles.ENDS) - {"Disrupted"}))
 def test_what_a_trouble_ends_with_is_not_tried_again_by_itself(word: str) -> None:
     assert EXPLANATIONS[troubles.ENDS[word]].retry == "never"
 
@@ -255,6 +255,22 @@ def test_main_that_cannot_start_costs_only_itself() -> None:
     assert [one.name for one in plan.delete] == [jobs[2]["metadata"]["name"]]
     assert plan.status is not None
     assert next(one for one in plan.status["revisions"] if one["name"] == "main")["reason"] == "ImageUnavailable"
+
+
+def test_an_image_whose_name_is_none_is_not_waited_for() -> None:
+    assert summary(observed(commit(), status=waits("InvalidImageName", "couldn't parse")))[1] == "ImageUnavailable"
+
+
+def test_disruptions_do_not_count_but_are_no_endless_loop() -> None:
+    one = job()
+    taken = [
+        pod(one, phase="Failed", conditions=[{"type": "DisruptionTarget", "status": "True"}])
+        for _ in range(troubles.MOST_DISRUPTIONS)
+    ]
+    assert found(one, *taken[1:]) is None
+    plan = decide(Observed(owner=commit(), jobs=(one,), pods=tuple(taken)), NOW, SETTINGS)
+    assert summary(plan)[:2] == ("False", "Evicted")
+    assert one["metadata"]["name"] in {deletion.name for deletion in plan.delete}
 
 
 def test_a_suspended_commit_says_that_it_is_suspended() -> None:

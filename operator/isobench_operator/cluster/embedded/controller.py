@@ -97,6 +97,10 @@ class JobController:
         if not suspend:
             self.start()
 
+    def give_no_further_pod(self) -> None:
+        """Let the Job fail with the pod that failed last; one that runs ends as it ends."""
+        self.record.job["spec"]["backoffLimit"] = 0
+
     def _active(self) -> list[Json]:
         return [pod for pod in self.record.pods if pod["status"]["phase"] not in ("Succeeded", "Failed")]
 
@@ -152,6 +156,10 @@ class JobController:
             self._changed()
             pause = jobs.delay(max(1, failed), first=self._backoff.first, most=self._backoff.most)
             await asyncio.sleep(pause if left is None else max(0.0, min(pause, left)))
+            if failed and job["spec"].get("backoffLimit") == 0:
+                words = "Job has reached the specified backoff limit"
+                await self._finish("Failed", "BackoffLimitExceeded", words, failed=failed)
+                return
             if left is not None:
                 left -= pause
 

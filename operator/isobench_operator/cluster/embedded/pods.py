@@ -218,8 +218,7 @@ class PodRun:
         }
         if view is None:
             if argv[0] in _PYTHON:
-                # -P: what lies in the folder that a container starts in is never imported by trusted code.
-                argv[:1] = [sys.executable, "-P"]
+                argv[0] = sys.executable
             return Command(argv=argv, folder=self._folder(container), limits={"core": 0}, **shared)
         if argv[0] in _PYTHON:
             argv[0] = str(base_interpreter())

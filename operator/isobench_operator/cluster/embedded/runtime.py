@@ -287,6 +287,13 @@ class EmbeddedCluster:
         if controller is not None:
             await controller.suspend(suspend=suspend)
 
+    async def stop(self, namespace: str, name: str) -> None:  # noqa: ARG002 - there is one namespace
+        """Give a Job no further pod after one that failed; one that is gone is success."""
+        self._running()
+        controller = self._controllers.get(name)
+        if controller is not None:
+            controller.give_no_further_pod()
+
     async def apply_status(self, owner: Json, status: Json) -> None:
         """Write the whole status of a custom resource as it was read; one that is gone needs none."""
         self._running()

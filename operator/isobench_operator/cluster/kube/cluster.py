@@ -147,6 +147,13 @@ class KubeCluster:
         except NotFound:
             return
 
+    async def stop(self, namespace: str, name: str) -> None:
+        """Give a Job no further pod after one that failed; one that is gone is success."""
+        try:
+            await self._api.merge(_path("Job", namespace, name), {"spec": {"backoffLimit": 0}})
+        except NotFound:
+            return
+
     async def apply_status(self, owner: Json, status: Json) -> None:
         """Write the whole status of a custom resource as it was read; one that is gone needs none.
 

@@ -8,11 +8,13 @@ Read from the fields that the scheduler, the kubelet and the Job controller writ
 | Unschedulable | PodScheduled is False                                               | as long as it takes: GPUs become free    | where no node fits, full or not |
 | Quota         | the Job or its pod exceeds a quota                                  | as long as it takes: others end          | no  |
 | ImagePull     | ErrImagePull, ImagePullBackOff, ErrImageNeverPull, …                | the bound  | ImageUnavailable | yes             |
+|               | InvalidImageName                                                    | not at all | ImageUnavailable | by the end      |
 | Admission     | FailedCreate: a policy, Pod Security, a missing ServiceAccount      | the bound  | PodRefused       | yes             |
 | Sandbox       | FailedCreatePodSandBox: network, RuntimeClass, user namespaces      | the bound  | PodNotStarted    | yes             |
 | Mount         | FailedMount, FailedAttachVolume, FailedMapVolume                    | the bound  | PodNotStarted    | yes             |
 | Config        | CreateContainerConfigError                                          | the bound  | PodNotStarted    | yes             |
 | Container     | CreateContainerError, RunContainerError and what else a container waits for | the bound | PodNotStarted | yes          |
+| Disrupted     | ten pods of the Job were preempted, evicted or lost with their node | not at all | Evicted          | by the end      |
 
 The bound is `settings.waiting_seconds`, from when the Job or the container could have begun: a GPU that a pod holds without running is
 freed, and a registry or a node has the time to come back. A message has no counters, times or made-up names, so that a trouble that
@@ -33,6 +35,8 @@ from isobench_runner.contract import Reason
 Json = Mapping[str, Any]
 
 MAX_WORDS = 300
+MOST_DISRUPTIONS = 10
+"""Preemptions, evictions and lost nodes count against no limit of the Job's; this many are no accident any more."""
 STARTING = frozenset({"", "PodInitializing", "ContainerCreating"})
 """Why a container of a healthy pod waits."""
 PULLING = frozenset(
@@ -51,6 +55,7 @@ ENDS = {
     "Mount": Reason.POD_NOT_STARTED,
     "Config": Reason.POD_NOT_STARTED,
     "Container": Reason.POD_NOT_STARTED,
+    "Disrupted": Reason.EVICTED,
 }
 """What becomes of a trouble that outlasts the bound; the others are waited for."""
 
@@ -63,12 +68,14 @@ class Trouble:
         word: of the table.
         since: from when it could have run; None where the cluster says no time.
         warns: whether somebody has to act.
+        hopeless: not waited for at all.
     """
 
     word: str
     message: str
     since: datetime | None = None
     warns: bool = False
+    hopeless: bool = False
 
     @property
     def reason(self) -> Reason | None:
@@ -77,6 +84,8 @@ class Trouble:
 
     def left(self, now: datetime, *, bound: float) -> float | None:
         """Seconds that are still waited, None for ever."""
+        if self.hopeless:
+            return 0.0
         if self.reason is None or self.since is None:
             return None
         return bound - (now - self.since).total_seconds()
@@ -93,6 +102,9 @@ def find(job: JobView, events: Iterable[Json] = (), *, required: str = "") -> Tr
         return None
     if job.suspended:
         return Trouble(word="Queued", message=f"waits to be admitted by queue {job.queue}") if job.queue else None
+    taken = sum(pod.disrupted and pod.phase == "Failed" for pod in job.pods)
+    if taken >= MOST_DISRUPTIONS:
+        return Trouble(word="Disrupted", message=f"{taken} pods were taken away one after the other", hopeless=True)
     pods = [pod for pod in job.raw_pods if not _over(pod)]
     if not pods:
         return _of_events(_latest(events, job.uid), since=_last(job.started, *(pod.ended_at for pod in job.pods)))
@@ -181,7 +193,9 @@ def _of_containers(pod: Json) -> Trouble | None:
             cause = re.sub(r'^Back-off pulling image "[^"]*"(: )?', "", words).removeprefix("ErrImagePull: ")
             message = f"image {one.get('image')} of container {one.get('name')} cannot be pulled"
             message += f": {cause}" if cause else ""
-            return Trouble(word="ImagePull", message=_tidy(message), since=_since(pod), warns=True)
+            return Trouble(
+                word="ImagePull", message=_tidy(message), since=_since(pod), warns=True, hopeless=reason == "InvalidImageName"
+            )  # fmt: skip
         word = "Config" if reason == "CreateContainerConfigError" else "Container"
         message = _tidy(f"container {one.get('name')}: {reason}{f': {words}' if words else ''}")
         return Trouble(word=word, message=message, since=_since(pod), warns=True)
