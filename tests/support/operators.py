@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import yaml
 
@@ -165,10 +165,13 @@ class Kubelet:
         await self._admin.merge(path, {"status": status})
 
 
+K = TypeVar("K", bound=Kubelet)
+
+
 @asynccontextmanager
-async def kubelet(admin: Api, namespace: str, answers: Answers) -> AsyncIterator[Kubelet]:
+async def kubelet(admin: Api, namespace: str, answers: Answers, *, kind: type[K] = Kubelet) -> AsyncIterator[K]:
     """Something that ends Jobs in the background."""
-    found = Kubelet(admin, namespace, answers)
+    found = kind(admin, namespace, answers)
     running = asyncio.create_task(found.run())
     try:
         yield found
