@@ -13,15 +13,15 @@ from typing import Any, Literal
 
 from isobench_operator.api.conditions import timestamp
 from isobench_operator.api.dataset import Dataset
-from isobench_runner.contract import CollectRequest, Publish, Reason, StoredFile
+from isobench_runner.contract import CollectRequest, Publish, StoredFile
 
 from . import manifests, naming, requests
-from .observed import JobView, Outcome, job_views, outcome
-from .policies import acceptance, collecting
+from .observed import JobView, Outcome, hopeless, job_views, outcome
+from .policies import acceptance, collecting, troubles
 from .policies.conditions import Observation
 from .settings import Settings
 from .statuses import annotation, condition, condition_status, conditions
-from .steps import Deletion, Json, Notice, Observed, Plan, Suspension
+from .steps import Deletion, Json, LastChance, Notice, Observed, Plan, Suspension
 from .volumes import Input, secret
 
 PUBLISH = "publish"
@@ -124,14 +124,18 @@ def _begin(case: _Case, asked: str) -> Plan:
     ident = _ident(case, content, attempt)
     status = {**before, "inputs": content, "attempt": attempt}
     if ident.name in case.observed.rejected:
-        came = Outcome(reason=Reason.SPEC_INVALID, tail=case.observed.rejected[ident.name])
+        words = case.observed.rejected[ident.name]
+        came = Outcome(reason=troubles.rejected(words), tail=words)
         return _ended(case, status, came, asked=asked, delete=_stale(case.views, ident.name))
     steps: dict[str, Any] = {"delete": _stale(case.views, ident.name)}
-    held = case.observed.held.get(ident.name, "")
+    held = case.observed.held.get(ident.name)
     if case.dataset.spec.suspend:
         observations = _under_way("Suspended")
     else:
-        observations = _under_way("Collecting", held)
+        observations = _under_way("Collecting")
+        if held is not None:
+            steps |= _told(trouble := troubles.held(held))
+            observations = _under_way(trouble.word, trouble.message)
         request, inputs = _request(case, ident, what.commits)
         steps["create"] = (manifests.collect_job(case.owner, request, inputs, ident, settings=case.settings.pods),)
     return _plan(case.owner, status, observations, now=now, asked=asked, **steps)
@@ -147,8 +151,22 @@ def _follow(case: _Case, job: JobView, ident: requests.JobId, *, asked: str) -> 
     if job.suspended != suspend:
         raw = next(one for one in case.observed.jobs if one["metadata"]["name"] == job.name)
         steps["suspend"] = (Suspension(raw, suspend),)
+    trouble = None if suspend else troubles.find(job, case.observed.events)
     observations = _under_way("Suspended" if suspend else "Collecting")
+    if trouble is not None:
+        left = trouble.left(case.now, bound=case.settings.waiting_seconds)
+        if left is not None and left <= 0:
+            came = Outcome(reason=trouble.reason, tail=trouble.message)
+            return _ended(case, case.before, came, asked=asked, delete=_stale(case.views, ""))
+        steps |= {**_told(trouble), "requeue_after": left}
+        observations = _under_way(trouble.word, trouble.message)
+    if hopeless(job):
+        steps["stop"] = (LastChance(job.namespace, job.name),)
     return _plan(case.owner, case.before, observations, now=case.now, asked=asked, **steps)
+
+
+def _told(trouble: troubles.Trouble) -> dict[str, Any]:
+    return {"warning": Notice("Warning", trouble.word, trouble.message)} if trouble.warns else {}
 
 
 def _rest(case: _Case, asked: str) -> Plan:
@@ -343,7 +361,14 @@ def _published(dataset: Dataset, data: Mapping[str, Any]) -> tuple[Observation, 
 
 
 def _plan(
-    owner: Json, base: Json, observations: tuple[Observation, ...], *, now: datetime, asked: str, **steps: Any
+    owner: Json,
+    base: Json,
+    observations: tuple[Observation, ...],
+    *,
+    now: datetime,
+    asked: str,
+    warning: Notice | None = None,
+    **steps: Any,
 ) -> Plan:
     before: Json = owner.get("status") or {}
     generation = owner["metadata"].get("generation")
@@ -351,7 +376,8 @@ def _plan(
     status = {**base, "observedGeneration": generation, "observedRetry": asked or None, "conditions": found}
     status = {key: value for key, value in status.items() if value is not None}
     finished = condition_status(status, "Finished") == "True"
-    events: tuple[Notice, ...] = ()
+    told = condition(before, "Succeeded").get("reason")
+    events: tuple[Notice, ...] = () if warning is None or warning.reason == told else (warning,)
     if finished and condition_status(before, "Finished") != "True":
         succeeded = next(one for one in observations if one.type == "Succeeded")
         kind: Literal["Normal", "Warning"] = "Normal" if succeeded.status == "True" else "Warning"

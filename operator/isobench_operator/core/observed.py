@@ -142,6 +142,9 @@ def _container(status: Json) -> ContainerView | None:
     if not ended:
         return None
     started, finished = parse_time(ended.get("startedAt") or ""), parse_time(ended.get("finishedAt") or "")
+    if ended.get("reason") in NOT_STARTED:
+        # The runtime says 1970 of a container that never ran.
+        started = None
     return ContainerView(
         name=status["name"],
         exit_code=int(ended.get("exitCode", -1)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from isobench_operator.core.policies import troubles
 from isobench_runner.contract import EXPLANATIONS, Reason, Retry
 
 STAGES = {
@@ -35,6 +36,25 @@ failed and keeps what is there.
 """
 
 
+WAITING = """
+## While a Job waits
+
+What keeps a Job from running stands in the reason of its step and of Succeeded within half a minute, with the cluster's words in the
+message, and goes away when the Job runs. One that somebody has to see to is told once by a Warning event.
+
+| reason | what is seen | waited for | then | Warning |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def _waiting() -> str:
+    rows = [
+        f"| `{word}` | {row.seen} | {row.waits} | {f'`{row.ends.value}`' if row.ends else ''} | {row.tells} |\n"
+        for word, row in troubles.ROWS.items()
+    ]
+    return WAITING + "".join(rows)
+
+
 def reasons_page() -> str:
     """The page, as Markdown.
 
@@ -56,7 +76,7 @@ def reasons_page() -> str:
             found = EXPLANATIONS[reason]
             cells = (f"`{reason.value}`", found.meaning, found.remedy, RETRIES[found.retry])
             parts.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |\n")
-    return "".join(parts)
+    return "".join(parts) + _waiting()
 
 
 def main(arguments: list[str]) -> int:

@@ -81,6 +81,24 @@ def test_a_report_that_spoke_decides_by_its_exit_code_alone() -> None:
     assert not hopeless(job_views([job(ended=False)], [spoke])[0])
 
 
+def test_a_container_that_never_ran_used_no_gpu() -> None:
+    measuring = job()
+    measuring["spec"]["template"]["spec"]["initContainers"].append(
+        {"name": "measure", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    )
+    times = {"startedAt": "1970-01-01T00:00:00Z", "finishedAt": "2026-11-26T00:10:52Z"}
+    unstarted = terminated("measure", 128, "StartError", "no such file or directory")
+    unstarted["state"]["terminated"] |= times
+    found = outcome(job_views([measuring], [pod(unstarted)])[0], nonce="n")
+    assert found is not None
+    assert found.gpu_seconds == 0
+    ran = terminated("measure", 1, "Error")
+    ran["state"]["terminated"] |= {"startedAt": "2026-11-26T00:10:00Z", "finishedAt": "2026-11-26T00:10:52Z"}
+    found = outcome(job_views([measuring], [pod(ran)])[0], nonce="n")
+    assert found is not None
+    assert found.gpu_seconds == 52
+
+
 def test_what_a_container_says_of_itself_is_not_believed() -> None:
     forged = pod(terminated("build", 1, "Error", 'exec: "python3": executable file not found in $PATH'))
     found = outcome(job_views([job()], [forged])[0], nonce="n")

@@ -19,7 +19,7 @@ def test_the_committed_page_is_the_generated_one() -> None:
 def test_every_reason_is_explained_once() -> None:
     assert set(EXPLANATIONS) == set(Reason)
     page = reference.reasons_page()
-    assert all(page.count(f"| `{reason.value}` |") == 1 for reason in Reason)
+    assert all(page.count(f"\n| `{reason.value}` |") == 1 for reason in Reason)
 
 
 def test_the_page_is_written_into_the_folder_that_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from isobench_operator.core.observed import job_views
 from isobench_operator.core.plan import Observed, Plan, decide
 from isobench_operator.core.policies import troubles
 from isobench_runner.contract import EXPLANATIONS, Reason
-from support.builders import NOW, SETTINGS, commit
+from support.builders import NOW, SETTINGS, commit, dataset
 
 Json = dict[str, Any]
 AT = NOW.isoformat()
@@ -174,9 +174,11 @@ def test_a_job_that_kueue_holds_is_queued() -> None:
     assert (trouble.word, trouble.message, trouble.reason) == ("Queued", "waits to be admitted by queue gpus", None)
 
 
-@pytest.mark.parametrize("word", sorted(set(troubles.ENDS) - {"Disrupted"}))
+@pytest.mark.parametrize("word", [word for word, row in troubles.ROWS.items() if row.ends and word != "Disrupted"])
 def test_what_a_trouble_ends_with_is_not_tried_again_by_itself(word: str) -> None:
-    assert EXPLANATIONS[troubles.ENDS[word]].retry == "never"
+    reason = troubles.ROWS[word].ends
+    assert reason is not None
+    assert EXPLANATIONS[reason].retry == "never"
 
 
 def test_counters_are_no_news() -> None:
@@ -305,3 +307,23 @@ def test_every_settings_bound_can_be_changed() -> None:
     short = replace(SETTINGS, waiting_seconds=1.0)
     seen = Observed(owner=commit(), jobs=jobs, pods=(pod(jobs[0], **waits("ErrImagePull", PULL)),))
     assert summary(decide(seen, NOW + timedelta(seconds=2), short))[1] == Reason.IMAGE_UNAVAILABLE
+
+
+def test_a_dataset_says_what_its_collection_waits_for_and_ends_as_a_commit_does() -> None:
+    ended = {"conditions": [{"type": "Finished", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+    commits = ({**commit(), "status": ended},)
+    begun = decide(Observed(owner=dataset(), commits=commits), NOW, SETTINGS)
+    (collect,) = begun.create
+    collect = {**collect, "status": {"startTime": AT}}
+    collect["metadata"] |= {"uid": "uid-of-collect"}
+    owner = {**dataset(), "status": begun.status}
+    seen = Observed(owner=owner, commits=commits, jobs=(collect,), pods=(pod(collect, **waits("ErrImagePull", PULL)),))
+    plan = decide(seen, NOW, SETTINGS)
+    assert summary(plan)[:2] == ("Unknown", "ImagePull")
+    assert [(one.type, one.reason) for one in plan.events] == [("Warning", "ImagePull")]
+    assert plan.requeue_after == SETTINGS.waiting_seconds
+    late = decide(seen, NOW + timedelta(seconds=SETTINGS.waiting_seconds), SETTINGS)
+    assert summary(late)[:2] == ("False", "ImageUnavailable")
+    assert [one.name for one in late.delete] == [collect["metadata"]["name"]]
+    quota = Observed(owner=dataset(), commits=commits, held={collect["metadata"]["name"]: "exceeded quota: q"})
+    assert summary(decide(quota, NOW, SETTINGS)) == ("Unknown", "Quota", "exceeded quota: q")

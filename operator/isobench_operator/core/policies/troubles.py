@@ -1,24 +1,9 @@
 """What keeps a Job from running, in words, and what is done about it: nothing waits in silence, and nothing waits for ever in vain.
 
-Read from the fields that the scheduler, the kubelet and the Job controller write, and from their events where those say more. Each row:
-
-| trouble       | seen as                                                             | waited for | then             | a human is told |
-| ------------- | ------------------------------------------------------------------- | ---------- | ---------------- | --------------- |
-| Queued        | a suspended Job with a queue                                        | as long as it takes, it is Kueue's       | no  |
-| Unschedulable | PodScheduled is False                                               | as long as it takes: GPUs become free    | where no node fits, full or not |
-| Quota         | the Job or its pod exceeds a quota                                  | as long as it takes: others end          | no  |
-| ImagePull     | ErrImagePull, ImagePullBackOff, ErrImageNeverPull, …                | the bound  | ImageUnavailable | yes             |
-|               | InvalidImageName                                                    | not at all | ImageUnavailable | by the end      |
-| Admission     | FailedCreate: a policy, Pod Security, a missing ServiceAccount      | the bound  | PodRefused       | yes             |
-| Sandbox       | FailedCreatePodSandBox: network, RuntimeClass, user namespaces      | the bound  | PodNotStarted    | yes             |
-| Mount         | FailedMount, FailedAttachVolume, FailedMapVolume                    | the bound  | PodNotStarted    | yes             |
-| Config        | CreateContainerConfigError                                          | the bound  | PodNotStarted    | yes             |
-| Container     | CreateContainerError, RunContainerError and what else a container waits for | the bound | PodNotStarted | yes          |
-| Disrupted     | ten pods of the Job were preempted, evicted or lost with their node | not at all | Evicted          | by the end      |
-
-The bound is `settings.waiting_seconds`, from when the Job or the container could have begun: a GPU that a pod holds without running is
-freed, and a registry or a node has the time to come back. A message has no counters, times or made-up names, so that a trouble that
-stays is written once.
+Read from the fields that the scheduler, the kubelet and the Job controller write, and from their events where those say more; ROWS is
+what is decided for each. The bound is `settings.waiting_seconds`, from when the Job or the container could have begun: a GPU that a pod
+holds without running is freed, and a registry or a node has the time to come back. A message has no counters, times or made-up names,
+so that a trouble that stays is written once.
 """
 
 from __future__ import annotations
@@ -27,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from isobench_operator.core.observed import JobView, parse_time
 from isobench_runner.contract import Reason
@@ -48,16 +33,48 @@ EVENTS = {
     "FailedAttachVolume": "Mount",
     "FailedMapVolume": "Mount",
 }
-ENDS = {
-    "ImagePull": Reason.IMAGE_UNAVAILABLE,
-    "Admission": Reason.POD_REFUSED,
-    "Sandbox": Reason.POD_NOT_STARTED,
-    "Mount": Reason.POD_NOT_STARTED,
-    "Config": Reason.POD_NOT_STARTED,
-    "Container": Reason.POD_NOT_STARTED,
-    "Disrupted": Reason.EVICTED,
-}
-"""What becomes of a trouble that outlasts the bound; the others are waited for."""
+
+
+class Row(NamedTuple):
+    """What is decided for a trouble.
+
+    Attributes:
+        seen: as what, in words for people.
+        waits: for how long, in words.
+        ends: what becomes of one that outlasts the bound; None where it is waited for as long as it takes.
+        tells: whether somebody is told by a Warning, in words.
+    """
+
+    seen: str
+    waits: str
+    ends: Reason | None
+    tells: str
+
+
+_BOUND = "half an hour"
+ROWS = {
+    "Queued": Row("Kueue has not admitted the Job to its queue", "as long as it takes", None, "no"),
+    "Unschedulable": Row(
+        "no node has room for the pod, or none is as it asks", "as long as it takes", None, "where no node could ever do"
+    ),
+    "Quota": Row("a quota of the namespace is used up", "as long as it takes", None, "no"),
+    "ImagePull": Row(
+        "an image cannot be pulled", f"{_BOUND}; a name that is none not at all", Reason.IMAGE_UNAVAILABLE, "yes"
+    ),
+    "Admission": Row(
+        "a policy, Pod Security or a limit range refuses the pod, or its service account is missing",
+        _BOUND, Reason.POD_REFUSED, "yes",
+    ),
+    "Sandbox": Row(
+        "the node cannot make the pod: network, runtime class, user namespaces", _BOUND, Reason.POD_NOT_STARTED, "yes"
+    ),
+    "Mount": Row("a volume cannot be mounted or attached", _BOUND, Reason.POD_NOT_STARTED, "yes"),
+    "Config": Row("a container refers to something that is not there", _BOUND, Reason.POD_NOT_STARTED, "yes"),
+    "Container": Row("a container cannot be made", _BOUND, Reason.POD_NOT_STARTED, "yes"),
+    "Disrupted": Row(
+        "ten pods of the Job were preempted, evicted or lost with their node", "not at all", Reason.EVICTED, "by the end"
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +97,7 @@ class Trouble:
     @property
     def reason(self) -> Reason | None:
         """What it ends with; None where it is waited for as long as it takes."""
-        return ENDS.get(self.word)
+        return ROWS[self.word].ends
 
     def left(self, now: datetime, *, bound: float) -> float | None:
         """Seconds that are still waited, None for ever."""
