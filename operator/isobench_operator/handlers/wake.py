@@ -10,8 +10,8 @@ from isobench_operator.control.attention import Attention
 from isobench_operator.core import naming
 
 OURS = f"app.kubernetes.io/managed-by={naming.MANAGED_BY}"
-UNENDED = "status.phase!=Succeeded,status.phase!=Failed"
-"""A pod that has ended is told of by its Job."""
+UNENDED = "status.phase!=Succeeded"
+"""A pod that has ended well is told of by its Job; one that has not may be why its Job is to have no other."""
 
 
 def register(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, attention: Attention) -> None:

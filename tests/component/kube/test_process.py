@@ -15,7 +15,7 @@ from isobench_operator.core.statuses import condition
 from isobench_runner.contract import Reason
 from support.apiserver import ApiServer
 from support.builders import commit, dataset
-from support.fake_cluster import Killed, Said
+from support.fake_cluster import FakeCluster, Killed, Said
 from support.operators import OURS, Kubelet, Process, kubelet, until
 from support.stories import Story
 
@@ -296,6 +296,32 @@ async def test_pods_that_cannot_start_are_told_within_half_a_minute_and_until_th
         await _prepared(world, "ImagePull")
         await world.admin.merge(f"{pods}/p/status", state({"running": {"startedAt": "2026-01-02T03:04:05Z"}}))
         await _prepared(world, "Preparing")
+        assert process.stop() == 0
+
+
+async def test_a_pod_that_fails_for_good_is_the_last_of_its_job(
+    server: ApiServer, world: World, tmp_path: Path
+) -> None:
+    with Process(server, tmp_path, namespaces=[world.namespace]) as process:
+        await world.apply(commit("c"))
+
+        async def made() -> Json | None:
+            found = [one for one in await world.all("jobs") if one["metadata"]["labels"]["isobench.dev/role"] == "prepare-base"]  # fmt: skip
+            return found[0] if found else None
+
+        job = await until("the Job is made", made)
+        assert job["spec"]["backoffLimit"] > 0
+        hands = FakeCluster()
+        hands.jobs[job["metadata"]["name"]] = job
+        hands.end(job, Killed(container="build"))
+        (pod,) = hands.pods.values()
+        await Kubelet(world.admin, world.namespace, Story())._pod(job, pod)
+
+        async def stopped() -> bool:
+            found = await made()
+            return found is not None and found["spec"]["backoffLimit"] == 0
+
+        await until("the Job is to have no other pod", stopped, seconds=20)
         assert process.stop() == 0
 
 
