@@ -73,6 +73,10 @@ BUSY = "0/3 nodes are available: 1 node(s) had untolerated taint {a: b}, 2 Insuf
             "no node fits: Insufficient nvidia.com/gpu; node(s) had untolerated taint {a: b}", False,
         ),
         (
+            unscheduled("0/1 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."),
+            "Unschedulable", "no node fits: Insufficient nvidia.com/gpu", False,
+        ),
+        (
             unscheduled("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector."), "Unschedulable",
             "no node fits: node(s) didn't match Pod's node affinity/selector", True,
         ),
@@ -148,6 +152,12 @@ def test_a_warning_is_over_where_something_went_on_since() -> None:
     warned = event("uid-of-p", "FailedMount", "not yet")
     pulling = event("uid-of-p", "Pulling", "Pulling image", kind="Normal", seconds=2)
     assert found(one, pod(one), events=(pulling, warned)) is None
+    chatter = [
+        event("uid-of-p", "SandboxChanged", kind="Normal", seconds=3),
+        event("uid-of-p", "MissingClusterDNS", seconds=4),
+    ]
+    assert found(one, pod(one), events=(warned, *chatter)) is not None
+    assert found(one, pod(one), events=(warned, pulling, *chatter)) is None
     assert found(one, pod(one), events=(pulling, {**warned, "lastTimestamp": (NOW + timedelta(seconds=9)).isoformat()}))
 
 

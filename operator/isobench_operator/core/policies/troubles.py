@@ -34,6 +34,9 @@ EVENTS = {
     "FailedMapVolume": "Mount",
 }
 
+PROGRESS = frozenset({"SuccessfulCreate", "Pulling", "Pulled", "Created", "Started"})
+"""Events after which what was warned of before is over; others come and go beside a trouble (SandboxChanged, MissingClusterDNS)."""
+
 
 class Row(NamedTuple):
     """What is decided for a trouble.
@@ -192,7 +195,7 @@ def _of_conditions(pod: Json, required: str) -> Trouble | None:
 
 def _unschedulable(message: str) -> str:
     """The scheduler's causes without its counts of nodes, which move with every pod of the cluster."""
-    text = message.split(" preemption:", 1)[0].rstrip(". ")
+    text = re.split(r"[.,]? (?:no new claims to deallocate|preemption:)", message, maxsplit=1)[0].rstrip(". ")
     counted = re.match(r"\d+/\d+ nodes are available: (.+)", text, re.DOTALL)
     if counted is None:
         return _cut(text or "no node fits")
@@ -220,8 +223,13 @@ def _of_containers(pod: Json) -> Trouble | None:
 
 
 def _latest(events: Iterable[Json], uid: object) -> Json | None:
-    """The newest event about an object: an older warning is over where something went on since."""
-    about = [one for one in events if uid and (one.get("involvedObject") or {}).get("uid") == uid]
+    """The newest event about an object that says anything here: an older warning is over where something went on since."""
+    telling = PROGRESS | EVENTS.keys() | {"FailedCreate"}
+    about = [
+        one
+        for one in events
+        if uid and (one.get("involvedObject") or {}).get("uid") == uid and one.get("reason") in telling
+    ]
     return max(about, key=_at, default=None)
 
 
@@ -236,7 +244,7 @@ def _at(event: Json) -> tuple[str, bool]:
 
 
 def _of_events(event: Json | None, *, since: datetime | None) -> Trouble | None:
-    if event is None or event.get("type") == "Normal":
+    if event is None:
         return None
     reason, words = str(event.get("reason") or ""), str(event.get("message") or "")
     if reason == "FailedCreate":
@@ -254,7 +262,7 @@ def _is_quota(words: str) -> bool:
 def _tidy(words: str) -> str:
     """Without what is another word at every try: names that were made up, ports, what others use of a quota."""
     for pattern, put in (
-        (r"^Error creating: ", ""),
+        (r"^(\(combined from similar events\): )?Error creating: ", ""),
         (r'\b(pods|jobs\.batch) "[^"]*" is forbidden: ', ""),
         (r"rpc error: code = \w+ desc = ", ""),
         (r", used: \S+(?=, limited:)", ""),
