@@ -16,6 +16,7 @@ class Checker:
     """A fresh process of base that loads stored results; it never runs `experiment`."""
 
     def __init__(self, session: Session) -> None:
+        session.hidden.reveal()
         self._worker = session.worker("base", hashseed=session.draw("checker").randrange(1, 1 << 32))
         try:
             self._worker.load()

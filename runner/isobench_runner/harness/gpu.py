@@ -108,15 +108,26 @@ class Context:
 
 
 class Marks:
-    """Events around one sample: on torch's current stream where torch is in use, else on the legacy stream of every context."""
+    """Events around one sample: on torch's current stream where torch is in use, else on the legacy stream of every context.
+
+    A revision can replace torch's events; those that then fail give no number, and nothing else.
+    """
 
     def __init__(self, contexts: List[Context], event: Optional[Any]) -> None:
-        self._torch = [event(enable_timing=True), event(enable_timing=True)] if event is not None else None
+        self._torch: List[Any] = []
+        if event is not None:
+            try:
+                self._torch = [event(enable_timing=True), event(enable_timing=True)]
+            except Exception:
+                self._torch = []
         self._pairs = [] if self._torch else [(one, pair) for one in contexts for pair in [one.events()] if pair]
 
     def _record(self, which: int) -> None:
         if self._torch:
-            self._torch[which].record()
+            try:
+                self._torch[which].record()
+            except Exception:
+                self._torch = []
         for context, pair in self._pairs:
             context.record(pair[which], LEGACY_STREAM)
 
@@ -131,7 +142,10 @@ class Marks:
     def milliseconds(self) -> Optional[float]:
         """Between the two, of the device that took longest; the devices have been waited for."""
         if self._torch:
-            return float(self._torch[0].elapsed_time(self._torch[1]))
+            try:
+                return float(self._torch[0].elapsed_time(self._torch[1]))
+            except Exception:
+                return None
         found = [context.elapsed_ms(pair) for context, pair in self._pairs]
         known = [one for one in found if one is not None]
         return max(known) if known else None
@@ -190,7 +204,8 @@ class Devices:
         """Events for one sample, or None where no device is in use."""
         if self._torch is None and not self._contexts:
             return None
-        event = sys.modules["torch"].cuda.Event if self._torch is not None else None
+        cuda = getattr(sys.modules.get("torch"), "cuda", None) if self._torch is not None else None
+        event = getattr(cuda, "Event", None)
         return Marks(list(self._contexts.values()), event)
 
     def flush(self) -> bool:

@@ -18,6 +18,7 @@ from . import (
     calibrate,
     checker,
     choices,
+    conduct,
     fingerprint,
     oldstyle,
     pod,
@@ -158,12 +159,14 @@ def _run(session: Session, out_dir: str) -> None:
     measured = rounds.Measured()
     reason, tail, detail = None, "", {}
     kind = scripts.kind_of(session.test.decode("utf-8", "replace"))
+    trees = {one.name: (one.tree, conduct.signatures(one.tree)) for one in session.revisions.values()}
     try:
         _device(session)
         if kind == scripts.SIX:
             _functions(session, run, measured)
         else:
             _whole(session, run, measured, kind)
+        _untouched(session, trees)
         run["fingerprint"] = fingerprint.collect(session)
     except Fall as fall:
         reason, tail, detail = fall.reason, fall.words, {"revision": fall.revision}
@@ -226,6 +229,23 @@ def _device(session: Session) -> None:
     session.check("device_alone", words is None, words or "nothing else used {}".format(session.card.described["name"]))
     if words is not None:
         raise Stop("DeviceShared", words)
+
+
+def _untouched(session: Session, trees: Dict[str, Any]) -> None:
+    """Refuse a run in which a prepared tree was written to.
+
+    Raises:
+        Stop: ResultInvalid.
+    """
+    found = [
+        "{} of {}".format(name, revision)
+        for revision, (tree, before) in trees.items()
+        for name in conduct.changed(before, conduct.signatures(tree))
+    ]
+    words = "files of a prepared tree changed while it was timed: {}".format(", ".join(found[:10]))
+    session.check("trees", not found, words if found else "no file of a prepared tree changed")
+    if found:
+        raise Stop("ResultInvalid", words)
 
 
 def _functions(session: Session, run: Dict[str, Any], measured: rounds.Measured) -> None:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from . import choices, private, processes
+from . import choices, conduct, private, processes
 from .card import Card
 from .events import Calls, Fall
 from .processes import Died, Late, Process
@@ -56,6 +56,7 @@ class Session:
         self.results = os.path.join(self.root, "results")
         os.mkdir(self.results, 0o700)
         self.trash = private.Trash(self.root)
+        self.hidden = conduct.Hidden()
 
     @property
     def other(self) -> str:
@@ -279,6 +280,7 @@ class Worker:
         for name in written:
             ending = name[len("result") :] if name.startswith("result") else "." + name
             os.replace(os.path.join(self._folders["out"], name), taken + ending)
+            self._session.hidden.hide(taken + ending)
         return taken
 
     @property

@@ -21,6 +21,7 @@ thread_time_ns = time.thread_time_ns
 getrusage = resource.getrusage
 collect = gc.collect
 freeze = gc.freeze
+collects = gc.isenabled
 active_threads = threading.active_count
 
 _CLOCKS = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import gpu_rules, private, ranks, reaping
+from . import conduct, gpu_rules, private, ranks, reaping
 from .card import Card
 from .choices import Frozen
 from .events import Fall
@@ -43,6 +43,7 @@ class Measured:
     impossible: bool = False
     patched: List[str] = field(default_factory=list)
     lazy: List[str] = field(default_factory=list)
+    beside: conduct.Conduct = field(default_factory=conduct.Conduct)
     gpu_seconds: float = 0.0
 
     def forget(self) -> None:
@@ -199,7 +200,7 @@ def _company(
                 measured.count(name, seen)
         marks.append(time.monotonic_ns())
         for name in names:
-            _finish(session, workers[name], index, frozen, measured)
+            _finish(session, workers[name], index, frozen, measured, cpus=cpus)
     finally:
         for worker in workers.values():
             worker.end()
@@ -218,15 +219,22 @@ def _ready(worker: Worker, frozen: Frozen, seed: int, raw: Raw) -> None:
         raw.cold[worker.name] = {"wall_ns": calls.wall_ns[0], "cpu_ns": calls.cpu_ns[0]}
 
 
-def _finish(session: Session, worker: Worker, index: int, frozen: Frozen, measured: Measured) -> None:
+def _finish(
+    session: Session, worker: Worker, index: int, frozen: Frozen, measured: Measured, *, cpus: List[int]
+) -> None:
     worker.prove_package()
-    patched = worker.ask("patched").get("patched")
+    answer = worker.ask("patched")
+    patched = answer.get("patched")
+    standing = conduct.standing(worker.pid, cpus, os.getpriority(os.PRIO_PROCESS, 0))
+    measured.beside.note(worker.name, [*conduct.facts(answer), *standing])
     if isinstance(patched, list):
         measured.patched += [str(one)[:100] for one in patched if one not in measured.patched]
     if len(measured.results.get(worker.name, [])) < STORED_ROUNDS and _is_power_of_two(index + 1):
         if frozen.loops > 1:
             worker.call([session.draw("kept", index).randrange(1 << 31)], keep=True)
+        before = reaping.cpu_ns([worker.pid])
         measured.results.setdefault(worker.name, []).append(worker.store("r{}".format(index)))
+        measured.beside.stored(worker.name, max(0, reaping.cpu_ns([worker.pid]) - before))
     if session.card is not None and frozen.gpu:
         session.card.owns({worker.pid, *worker.children()})
         if frozen.cache == "cold" and session.card.queues:
@@ -364,5 +372,14 @@ def raise_flags(session: Session, measured: Measured) -> None:
         not measured.patched,
         "replaced: {}".format(", ".join(measured.patched)) if measured.patched else "no clock was replaced",
     )
-    if measured.lazy:
+    kept = [one["wall_ns"] for line in measured.rounds for one in line["samples"]["base"]]
+    later = conduct.postponed(measured.beside.store_ns, kept, session.other)
+    if measured.lazy or later:
         session.flag("lazy_result")
+    session.check("postponed", later is None, later or "results of both revisions cost the same to look at")
+    changed = [
+        "{} changed {}".format(name, ", ".join(words)) for name, words in measured.beside.settings.items() if words
+    ]
+    if changed:
+        session.flag("settings_changed")
+    session.check("settings", not changed, "; ".join(changed) or "no process changed its own settings")

@@ -288,8 +288,8 @@ class Worker:
         return {"equal": difference is None, "leaves": changed, "words": difference or ""}
 
     def do_patched(self) -> Dict[str, Any]:
-        """Clocks and timers that are no longer what they were."""
-        return {"patched": self._timers.patched()}
+        """Clocks and timers that are no longer what they were, and whether the garbage collector still runs."""
+        return {"patched": self._timers.patched(), "gc": probes.collects()}
 
     def do_cover(self, *, seed: int, changed: List[Dict[str, Any]]) -> Dict[str, Any]:
         """Which changed lines one more call runs."""

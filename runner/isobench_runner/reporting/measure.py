@@ -39,6 +39,7 @@ FLAGS = (
     "floor_elsewhere",
     "libraries_differ",
     "inputs_differ",
+    "settings_changed",
     "target_mocked",
     "cpu_path_taken",
 )
