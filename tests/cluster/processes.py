@@ -125,7 +125,7 @@ def configuration(layout: Layout) -> dict[str, str]:
         "cni/10-isobench.conflist": _json(_cni(layout)),
         "kubelet.yaml": yaml.safe_dump(_kubelet(layout)),
         "proxy.yaml": yaml.safe_dump(_proxy(layout)),
-        "audit.yaml": yaml.safe_dump(_audit()),
+        "audit.yaml": yaml.safe_dump(audit_policy()),
     }
 
 
@@ -135,7 +135,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2)
 
 
-def _audit() -> dict[str, Any]:
+def audit_policy() -> dict[str, Any]:
+    """What the API server writes down: a line for every write that somebody counts."""
     return {
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",

@@ -43,8 +43,9 @@ class ApiServer:
         ca: its certificate.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, flags: Mapping[str, object] | None = None) -> None:
         self.folder = folder
+        self._flags = dict(flags or {})
         self.port, self._client, self._peer = free_ports(3)
         # A self-signed certificate that is followed by its authority's.
         self.ca = folder / "certificates" / "apiserver.crt"
@@ -114,6 +115,7 @@ class ApiServer:
             "token-auth-file": self.folder / "tokens.csv",
             "authorization-mode": "RBAC",
             "service-cluster-ip-range": "10.96.0.0/16",
+            **self._flags,
         }
         self._server = self._run("kube-apiserver", flags)
         end = time.monotonic() + START_SECONDS

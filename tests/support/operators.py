@@ -55,25 +55,29 @@ async def until(what: str, read: Callable[[], Any], *, seconds: float = 60.0) ->
 class Process:
     """`python -m isobench_operator` on this machine; a context manager."""
 
-    def __init__(self, server: ApiServer, folder: Path, *, namespaces: list[str], user: str = "operator") -> None:
+    def __init__(
+        self, server: ApiServer, folder: Path, *, namespaces: list[str], user: str = "operator", verbose: bool = True, **more: Any
+    ) -> None:  # fmt: skip
         self.metrics_port, self.health_port = free_ports(2)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "key").write_text("a key of the tests that is long enough")
-        self._config = folder / "config.yaml"
+        self.config = folder / "config.yaml"
         body = {
             "watch": {"namespaces": namespaces},
             "workNamespaces": namespaces,
             "nonceKeyFile": str(folder / "key"),
             "metrics": {"port": self.metrics_port},
             "health": {"port": self.health_port},
+            **more,
         }
-        self._config.write_text(yaml.safe_dump(body))
+        self._verbose = verbose
+        self.config.write_text(yaml.safe_dump(body))
         self._kubeconfig = server.kubeconfig_of(user)
         self.log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        arguments = [sys.executable, "-m", "isobench_operator", "-v", "--config", str(self._config), "--kubeconfig", str(self._kubeconfig)]  # fmt: skip
+        arguments = [sys.executable, "-m", "isobench_operator", "--config", str(self.config), "--kubeconfig", str(self._kubeconfig), *(["-v"] if self._verbose else [])]  # fmt: skip
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(arguments, stdout=log, stderr=log, env={**os.environ, "KUBECONFIG": ""})
         return self
