@@ -103,12 +103,12 @@ class GitServer:
 class ModelServer:
     """A language model of the OpenAI protocol that answers with the script named in the prompt."""
 
-    def __init__(self, kube: Kube, namespace: str, answers: Mapping[str, str]) -> None:
-        self.kube, self.namespace = kube, namespace
+    def __init__(self, kube: Kube, namespace: str, answers: Mapping[str, str], *, name: str = "model") -> None:
+        self.kube, self.namespace, self.name = kube, namespace, name
         arguments = ["--answers", "/files", "--host", "0.0.0.0", "--port", str(MODEL_PORT)]
-        self.documents = server("model", Path(fake_llm.__file__), arguments, MODEL_PORT, files=answers)
+        self.documents = server(name, Path(fake_llm.__file__), arguments, MODEL_PORT, files=answers)
         kube.apply(*self.documents, namespace=namespace)
-        self.address = ready(kube, "model", namespace)
+        self.address = ready(kube, name, namespace)
 
     @property
     def url(self) -> str:
@@ -117,9 +117,11 @@ class ModelServer:
 
     def stop(self) -> None:
         """Take it away; its Service stays, and refuses."""
-        self.kube.kubectl("delete", "pod", "model", "-n", self.namespace, "--wait=true", "--grace-period=0", "--force")
+        self.kube.kubectl(
+            "delete", "pod", self.name, "-n", self.namespace, "--wait=true", "--grace-period=0", "--force"
+        )
 
     def start(self) -> None:
         """Bring it back."""
         self.kube.apply(*self.documents, namespace=self.namespace)
-        ready(self.kube, "model", self.namespace)
+        ready(self.kube, self.name, self.namespace)
