@@ -42,26 +42,25 @@ STEPS = (("prepare-base", "prepare-head"), ("base",), ("head",))
 ROLE = "isobench.dev/role"
 
 
-def ended(pods: Iterable[Json]) -> list[tuple[float, float]]:
-    """When each container of some pods ran, as the kubelet says: to the second, both ends cut, so that errors cancel."""
+def spans(pod: Json) -> list[tuple[float, float]]:
+    """When each container of a pod ran, as the kubelet says: to the second, both ends cut, so that errors cancel."""
     found = []
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for one in pod["status"].get(kind) or ():
+            span = one["state"].get("terminated") or {}
+            if span.get("startedAt"):
+                first, last = (datetime.fromisoformat(span[name]).timestamp() for name in ("startedAt", "finishedAt"))
+                found.append((first, last))
+    return found
+
+
+def work(pods: Iterable[Json]) -> float:
+    """Seconds in which containers ran, of those pods that their step waited for: what another did meanwhile hides nothing."""
+    last: dict[str, list[tuple[float, float]]] = {}
     for pod in pods:
-        for kind in ("initContainerStatuses", "containerStatuses"):
-            for one in pod["status"].get(kind) or ():
-                span = one["state"].get("terminated") or {}
-                if span.get("startedAt"):
-                    first, last = (datetime.fromisoformat(span[name]).timestamp() for name in ("startedAt", "finishedAt"))  # fmt: skip
-                    found.append((first, last))
-    return sorted(found)
-
-
-def busy(spans: Iterable[tuple[float, float]]) -> float:
-    """Seconds during which at least one of them ran."""
-    total, until_then = 0.0, 0.0
-    for first, last in spans:
-        total += max(0.0, last - max(first, until_then))
-        until_then = max(until_then, last)
-    return total
+        step = next("+".join(roles) for roles in STEPS if pod["metadata"]["labels"][ROLE] in roles)
+        last[step] = max(last.get(step, []), spans(pod), key=lambda found: max((end for _, end in found), default=0.0))
+    return sum(end - begin for found in last.values() for begin, end in found)
 
 
 def commit(lab: Lab, name: str) -> tuple[float, float]:
@@ -71,7 +70,7 @@ def commit(lab: Lab, name: str) -> tuple[float, float]:
     body = until(f"{name} ends", lambda: (found := lab.get(name)) and is_true(found, "Finished") and found, seconds=600, every=0.05)  # fmt: skip
     wall = time.monotonic() - started
     assert is_true(body, "Succeeded"), body["status"]["conditions"]
-    return wall, busy(ended(lab.kube.pods_of(name, lab.namespace)))
+    return wall, work(lab.kube.pods_of(name, lab.namespace))
 
 
 def idle(job: Json, name: str) -> Json:
@@ -102,7 +101,7 @@ def chain(lab: Lab, name: str, jobs: dict[str, Json]) -> tuple[float, float]:
     wall = time.monotonic() - started
     pods = [pod for one in names for pod in lab.kube.list("Pod", lab.namespace, labels=f"batch.kubernetes.io/job-name={one}")]  # fmt: skip
     lab.kube.kubectl("delete", "job", "-n", lab.namespace, *names, "--wait=false")
-    return wall, busy(ended(pods))
+    return wall, work(pods)
 
 
 def writes(cluster: Cluster, lab: Lab, name: str) -> Counter[str]:
