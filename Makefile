@@ -7,7 +7,7 @@ PYTEST ?=
 BUILDER ?= docker
 BASE ?= docker.io/library/python:3.11-slim-bookworm
 
-.PHONY: cluster cluster-down cluster-logs cluster-shell cluster-status e2e e2e-all help demo test lint bench crds golden reference chart images experiments setup clean
+.PHONY: cluster cluster-down cluster-logs cluster-shell cluster-status cluster-build cluster-images e2e e2e-all help demo test lint bench crds golden reference chart images experiments setup clean
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -31,7 +31,7 @@ experiments: .venv/.synced  ## ISO-Bench's configuration, extractions and script
 	$(RUN) isobench run experiments-out/manifests/*.yaml --out experiments-out/run
 
 test: .venv/.synced lint  ## Lint, type-check and run every test
-	$(RUN) pytest -n auto --dist loadgroup -m "not cluster and not apiserver" --cov --cov-report=term:skip-covered $(PYTEST)
+	$(RUN) pytest -n auto --dist loadgroup -m "not cluster and not apiserver and not chart" --cov --cov-report=term:skip-covered $(PYTEST)
 
 lint: .venv/.synced  ## ruff, mypy --strict, import layers
 	$(RUN) ruff format --check .
@@ -40,16 +40,16 @@ lint: .venv/.synced  ## ruff, mypy --strict, import layers
 	$(RUN) lint-imports
 
 cluster: .venv/.synced  ## A real single-node Kubernetes on this machine, as root, without Docker (tests/cluster)
-	PYTHONPATH=tests $(RUN) python -m cluster up
+	$(RUN) python tests/cluster up
 
-cluster-down cluster-logs cluster-shell cluster-status: cluster-%: .venv/.synced  ## Stop it · its logs · a shell with kubectl and helm
-	@PYTHONPATH=tests $(RUN) python -m cluster $*
+cluster-down cluster-logs cluster-shell cluster-status cluster-build cluster-images: cluster-%: .venv/.synced  ## down · logs · shell · status · build · images
+	@$(RUN) python tests/cluster $*
 
 e2e: .venv/.synced  ## The main cases on a cluster: this one, or your own with KUBECONFIG set
-	$(RUN) pytest -m "apiserver or (cluster and not everything)" $(PYTEST)
+	$(RUN) pytest -m "chart or apiserver or (cluster and not everything)" $(PYTEST)
 
 e2e-all: .venv/.synced  ## Every case on a cluster
-	$(RUN) pytest -m "apiserver or cluster" $(PYTEST)
+	$(RUN) pytest -m "chart or apiserver or cluster" $(PYTEST)
 
 bench: .venv/.synced  ## Print every figure beside its bound
 	@for program in tests/bench/*.py; do echo "== $$program"; $(RUN) python $$program || exit 1; done

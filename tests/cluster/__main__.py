@@ -1,17 +1,20 @@
-"""`python -m cluster up | down | status | images | build | restart NAME | gpus | logs [NAME] | shell`."""
+"""`python tests/cluster up | down | status | images | build | restart NAME | gpus | logs [NAME] | shell`."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from pathlib import Path
 
-from . import Cluster, build
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from cluster import Cluster, build
 
 
 def main() -> None:
     """Run a command."""
-    parser = argparse.ArgumentParser(prog="python -m cluster", description="A real single-node Kubernetes for tests.")
+    parser = argparse.ArgumentParser(prog="python tests/cluster", description="A real single-node Kubernetes for tests.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="bring it up, or what of it is down")
     commands.add_parser("down", help="stop everything; nothing is left but the cache")

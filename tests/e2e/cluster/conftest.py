@@ -25,6 +25,8 @@ from .servers import GitServer, ModelServer
 
 HERE = Path(__file__).resolve().parent
 RELEASE = "isobench"
+KEEP = bool(os.environ.get("ISOBENCH_E2E_KEEP"))
+"""Take images and release as an earlier session left them: for whoever works on one case."""
 WORK = "work"
 
 
@@ -43,7 +45,8 @@ def node() -> Iterator[Cluster | None]:
         return
     cluster = Cluster()
     cluster.up()
-    cluster.images()
+    if not KEEP:
+        cluster.images()
     yield cluster
 
 
@@ -60,7 +63,8 @@ def helm(kube: Kube, node: Cluster | None) -> Helm:
     """The release, installed anew: what an earlier session left is gone first."""
     binary = str(node.bin / "helm") if node is not None else "helm"
     release = Helm(kube, binary=binary, release=RELEASE, namespace=RELEASE, work=WORK)
-    release.clean()
+    if not KEEP:
+        release.clean()
     release.install()
     return release
 
@@ -83,6 +87,7 @@ def git(kube: Kube, helm: Helm) -> GitServer:
 @pytest.fixture(scope="session")
 def lab(kube: Kube, operator: Operator, git: GitServer, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """The prepared namespace and the small repository; its branch `next` is a main that differs from head."""
+    kube.kubectl("delete", "commits,datasets", "--all", "-n", WORK, "--wait=true")
     tiny = Tiny.create(tmp_path_factory.mktemp("tiny"))
     repository = tiny.repository
     repository.git("checkout", "--quiet", "-b", "next")
