@@ -14,7 +14,9 @@ from cluster import Cluster, build
 
 def main() -> None:
     """Run a command."""
-    parser = argparse.ArgumentParser(prog="python tests/cluster", description="A real single-node Kubernetes for tests.")
+    parser = argparse.ArgumentParser(
+        prog="python tests/cluster", description="A real single-node Kubernetes for tests."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="bring it up, or what of it is down")
     commands.add_parser("down", help="stop everything; nothing is left but the cache")

@@ -18,6 +18,7 @@ from cluster import Cluster
 from support.kube import Kube
 from support.tiny import SCRIPT, Tiny, source
 
+from . import prometheus as prometheus_server
 from .helm import Helm
 from .lab import ROOT, Lab
 from .operator import Operator
@@ -118,3 +119,14 @@ def example_repositories() -> Path:
         ["python", str(ROOT / "examples" / "make_repositories.py"), str(folder), "packaging"], check=True, cwd=ROOT
     )
     return folder
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    node: Cluster | None, operator: Operator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[prometheus_server.Prometheus]:
+    """A Prometheus that scrapes the operator."""
+    assert node is not None, "it runs on the test cluster's node: unset KUBECONFIG"
+    address = operator.ready()[0]["status"]["podIP"]
+    with prometheus_server.running(node, tmp_path_factory.mktemp("prometheus"), target=f"{address}:9090") as server:
+        yield server

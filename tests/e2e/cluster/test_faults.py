@@ -6,6 +6,7 @@ import contextlib
 
 import pytest
 
+from cluster import Cluster
 from support.kube import condition, is_true, told, until
 
 from .lab import Lab
@@ -86,7 +87,7 @@ def test_a_suspended_commit_stands_still_and_goes_on(lab: Lab) -> None:
 
 @pytest.mark.everything
 @pytest.mark.parametrize("component", ["apiserver", "etcd", "kubelet"])
-def test_a_control_plane_that_restarts_loses_nothing(lab: Lab, node, component: str) -> None:
+def test_a_control_plane_that_restarts_loses_nothing(lab: Lab, node: Cluster, component: str) -> None:
     name = f"restart-{component}"
     lab.commit(name)
     lab.running(name, "base")
@@ -114,7 +115,7 @@ def test_a_model_server_that_is_down_for_a_while_is_waited_for(lab: Lab, model: 
 
 
 @pytest.mark.everything
-def test_a_gpu_that_goes_sick_while_measuring_is_told_and_tried_again(lab: Lab, node) -> None:
+def test_a_gpu_that_goes_sick_while_measuring_is_told_and_tried_again(lab: Lab, node: Cluster) -> None:
     lab.commit("sick")
     lab.running("sick", "base", container="measure")
     with contextlib.ExitStack() as stack:

@@ -25,6 +25,7 @@ def demo_commit(lab: Lab, example_repositories: Path) -> list[dict]:
         "name": "pypa/packaging",
     }
     commit["spec"]["environment"] |= {"image": IMAGE, "inherit": "none"}
+    commit["spec"]["measurement"]["budgetSeconds"] = 40  # one CPU for the test and its clock is little
     commit["spec"]["test"] = {"script": {"configMapKeyRef": {"name": "packaging-test", "key": "test.py"}}}
     config_map = {
         "apiVersion": "v1",
