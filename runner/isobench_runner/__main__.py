@@ -7,17 +7,25 @@ so that `report` runs and can tell it; `report` alone turns an outcome into an e
 from __future__ import annotations
 
 import argparse
+import ctypes
 import importlib
 import os
 import sys
 import traceback
 from pathlib import Path
 
-from .contract import REQUEST_VARIABLE, Reason, StageError, parse_request
+from .contract import EXIT_AGAIN, REQUEST_VARIABLE, Reason, StageError, parse_request
 from .outcome import write_outcome
-from .store import Store
+from .places import UnreachableError, open_place, take_credentials
+from .store import Store, StoreError
 
+PR_SET_DUMPABLE = 4
 STAGES = ("fetch", "generate", "report", "list", "collect", "publish")
+
+
+def keep_to_itself() -> None:
+    """A process that holds a key can be neither traced nor dumped, not even by another one of its user (PR_SET_DUMPABLE)."""
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,14 +37,21 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     arguments.output.mkdir(parents=True, exist_ok=True)
     request = parse_request(os.environ.get(REQUEST_VARIABLE, ""))
-    store = Store(Path(os.environ["ISOBENCH_STORE"]))
+    if os.environ.get("ISOBENCH_RUNTIME") == "kubernetes":
+        keep_to_itself()
+    take_credentials(os.environ)
     stage = importlib.import_module(f".stages.{arguments.stage}", __package__)
-    if arguments.stage == "report":
-        return int(stage.run(request, arguments.input, arguments.output, store))
     try:
+        store = Store(open_place(os.environ["ISOBENCH_STORE"]))
+        if arguments.stage == "report":
+            return int(stage.run(request, arguments.input, arguments.output, store))
         stage.run(request, arguments.input, arguments.output, store)
     except StageError as error:
         write_outcome(arguments.output, arguments.stage, error.reason, str(error))
+    except (StoreError, UnreachableError) as error:
+        write_outcome(arguments.output, arguments.stage, Reason.STORE_UNAVAILABLE, str(error))
+        print(error, file=sys.stderr)
+        return EXIT_AGAIN if arguments.stage == "report" else 0
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug here must end one Commit, typed
         traceback.print_exc()
         full = isinstance(error, OSError) and error.errno == 28

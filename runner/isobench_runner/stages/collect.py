@@ -28,7 +28,7 @@ from isobench_runner.records.funnel import Funnel
 from isobench_runner.records.parquet import SCHEMA, ParquetFile
 from isobench_runner.records.record import Artifacts, RecordRefusedError, assemble, succeeded
 from isobench_runner.records.views import VIEWS
-from isobench_runner.store import Store, StoreError, copy_atomic, write_atomic
+from isobench_runner.store import Store, StoreError, write_atomic
 
 from .list import FILE as COMMITS
 
@@ -187,15 +187,9 @@ def _bring_back(request: CollectRequest, held: Path, store: Store) -> None:
         raise StageError(Reason.STORE_UNAVAILABLE, words) from error
 
 
-def shelf(store: Store, folder: str) -> Path:
-    """Where people find a Dataset's files: beside the artifacts, by namespace and name."""
-    return store.root.parent / "datasets" / folder
-
-
-def _show(folder: Path, names: list[str], target: Path) -> None:
-    """Leave a readable copy of each file; whoever reads one meanwhile has the old or the new one, whole."""
-    for name in names:
-        copy_atomic(folder / name, target / name)
+def shelf(folder: str) -> str:
+    """Where people find a Dataset's files, beside the artifacts: by namespace and name."""
+    return f"datasets/{folder}"
 
 
 def _check(request: Request) -> CollectRequest:
@@ -259,7 +253,8 @@ def run(request: Request, input: Path, output: Path, store: Store) -> None:  # n
         for item in written:
             store.put_file(folder / item.name)
     if collection.folder is not None:
-        _show(folder, [item.name for item in written], shelf(store, collection.folder))
+        for item in written:
+            store.show(folder / item.name, f"{shelf(collection.folder)}/{item.name}")
     summary = {
         "v": 1,
         "dataset": written[0].digest,

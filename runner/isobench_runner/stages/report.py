@@ -22,7 +22,7 @@ from isobench_runner.contract import (
 )
 from isobench_runner.outcome import Outcome, read_outcome
 from isobench_runner.reporting import collect, generate, measure, prepare
-from isobench_runner.store import Store
+from isobench_runner.store import Store, StoreError
 
 
 def _failed_before(root: Path) -> Outcome | None:
@@ -50,6 +50,8 @@ def conclude(request: Request, root: Path, store: Store) -> Report:
                 raise StageError(Reason.INTERNAL_ERROR, f"no report for {type(request).__name__}")
     except StageError as error:
         return Report(reason=error.reason, tail=str(error))
+    except StoreError as error:
+        return Report(reason=Reason.STORE_UNAVAILABLE, tail=str(error))
     except OSError as error:
         full = error.errno == 28
         return Report(reason=Reason.DISK_FULL if full else Reason.INTERNAL_ERROR, tail=traceback.format_exc())

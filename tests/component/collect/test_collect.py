@@ -392,7 +392,7 @@ def test_the_containers_as_they_are_started_end_in_a_message_that_fits(run, tmp_
     root = tmp_path / "root"
     shutil.copytree(run.folder / "status", root / "status")
     environment = {
-        **os.environ, "ISOBENCH_REQUEST": request().to_json(), "ISOBENCH_STORE": str(run.store.root),
+        **os.environ, "ISOBENCH_REQUEST": request().to_json(), "ISOBENCH_STORE": str(run.store.place.root),
         "ISOBENCH_TERMINATION": str(tmp_path / "message"),
     }  # fmt: skip
     for stage, source, target in (("list", "status", "in"), ("collect", "in", "out"), ("report", "", "report")):

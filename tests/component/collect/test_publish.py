@@ -59,7 +59,7 @@ class Publication:
         listing.run(asked, self.folder / "status", root / "in", self.store)
         collect.run(asked, root / "in", root / "out", self.store)
         environment = {
-            **os.environ, "ISOBENCH_REQUEST": asked.to_json(), "ISOBENCH_STORE": str(self.store.root), "HF_ENDPOINT": self.hub.url,
+            **os.environ, "ISOBENCH_REQUEST": asked.to_json(), "ISOBENCH_STORE": str(self.store.place.root), "HF_ENDPOINT": self.hub.url,
             "HF_HOME": str(root / "scratch" / "hf"), "TMPDIR": str(root / "scratch"), "HF_HUB_DISABLE_XET": "1",
         }  # fmt: skip
         command = [sys.executable, "-m", "isobench_runner", "publish", "--in", "unused", "--out", str(root / "out")]

@@ -24,7 +24,7 @@ def test_an_operator_killed_at_every_stage_loses_nothing_and_runs_nothing_twice(
     lab: Lab, operator: Operator, model: ModelServer
 ) -> None:
     lab.commit(
-        "killed", script=None, test=generate(model), measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"}
+        "killed", script=None, test=generate(model, name="kill-writer"), measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"}
     )
     for role in ("prepare-head", "generate", "base", "head"):
         lab.running("killed", role)
@@ -100,7 +100,7 @@ def test_a_control_plane_that_restarts_loses_nothing(lab: Lab, node: Cluster, co
 def test_a_model_server_that_is_down_for_a_while_is_waited_for(lab: Lab, model: ModelServer) -> None:
     model.stop()
     try:
-        lab.commit("llm-down", script=None, test=generate(model))
+        lab.commit("llm-down", script=None, test=generate(model, name="down-writer"))
         lab.when(
             "llm-down",
             "an attempt has failed",

@@ -91,14 +91,14 @@ def test_a_model_writes_the_test(lab: Lab, model: ModelServer) -> None:
         )
 
 
-def generate(model: ModelServer) -> dict:
-    """`spec.test` that asks the model server."""
+def generate(model: ModelServer, *, name: str = "tiny-writer") -> dict:
+    """`spec.test` that asks the model server; of another model an accepted script is not taken again."""
     return {
         "generate": {
             "models": [
                 {
                     "provider": "openai",
-                    "model": "tiny-writer",
+                    "model": name,
                     "baseURL": model.url,
                     "secretKeyRef": {"name": "model-key", "key": "key"},
                 }

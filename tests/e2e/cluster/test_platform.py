@@ -78,7 +78,9 @@ def test_the_operators_writes_per_commit_are_few(lab: Lab, node: Cluster | None,
 
     before = len(writes())
     measurement = {"budgetSeconds": 6, "minimumEffectPercent": "10"}
-    lab.commit("counted", script=None, test=generate(model), measurement=measurement, main=lab.main)
+    lab.commit(
+        "counted", script=None, test=generate(model, name="counted-writer"), measurement=measurement, main=lab.main
+    )
     lab.finished("counted", seconds=400)
     until("its event is written", lambda: lab.kube.events_of("counted", lab.namespace))
     counted = [line for line in writes()[before:] if "datasets" not in line]

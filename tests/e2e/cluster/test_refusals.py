@@ -39,7 +39,7 @@ def test_a_namespace_that_is_not_prepared_is_named(lab: Lab) -> None:
 
 
 def test_a_secret_that_is_missing_is_named(lab: Lab, model: ModelServer) -> None:
-    test = generate(model)
+    test = generate(model, name="never-asked")
     test["generate"]["models"][0]["secretKeyRef"] = {"name": "never-made", "key": "key"}
     lab.commit("no-secret", script=None, test=test)
     body = lab.ended_as("no-secret", "MissingInput")
@@ -135,7 +135,7 @@ def test_a_spec_is_immutable_once_accepted(lab: Lab) -> None:
 
 
 def test_what_failed_is_tried_again_by_annotation(lab: Lab, model: ModelServer) -> None:
-    test = generate(model)
+    test = generate(model, name="late-writer")
     test["generate"]["models"][0]["secretKeyRef"] = {"name": "late-key", "key": "key"}
     lab.commit("again", script=None, test=test)
     lab.ended_as("again", "MissingInput")

@@ -139,7 +139,7 @@ def test_a_base_that_is_no_full_sha_is_refused(sha, store):
 def test_a_damaged_artifact_is_refused_and_named(store):
     document = commit_document(FASTER, store)
     digest = document["status"]["artifacts"]["inputs"].removeprefix("sha256:")
-    (store.root / "sha256" / digest[:2] / digest[2:]).write_text("{}")
+    (store.place.root / "sha256" / digest[:2] / digest[2:]).write_text("{}")
     with pytest.raises(RecordRefusedError, match=r"artifacts\.inputs.*damaged") as refused:
         record_of(document, store)
     assert refused.value.reason is Reason.STORE_UNAVAILABLE

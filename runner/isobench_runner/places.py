@@ -1,0 +1,154 @@
+"""Where the artifact store's files lie: a folder, or a prefix of a bucket. The few operations that both can do whole or not at all.
+
+What a file means, and what its name says of its content, is the store's; nothing here hashes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+BLOCK = 1 << 20
+CREDENTIALS_VARIABLE = "ISOBENCH_STORE_CREDENTIALS"
+
+
+class UnreachableError(Exception):
+    """The place did not do what it was asked; the text says where it is and what to look at."""
+
+
+class Found(NamedTuple):
+    """A file: its name, bytes, and seconds since the epoch when it was written."""
+
+    name: str
+    size: int
+    written: float
+
+
+class Place(Protocol):
+    """Files by name. A file is wholly there or not at all; every method may raise UnreachableError."""
+
+    def read(self, name: str) -> bytes:
+        """The content. Raises FileNotFoundError."""
+
+    def write(self, name: str, content: BinaryIO) -> None:
+        """Write a file, over one that is there."""
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a file unless there is one; returns whether it was written."""
+
+    def download(self, name: str, target: Path) -> None:
+        """Copy a file out. Raises FileNotFoundError; then nothing is left at the target."""
+
+    def exists(self, name: str) -> bool:
+        """Whether there is one."""
+
+    def remove(self, name: str) -> None:
+        """Take a file away, or leave it away."""
+
+    def beside(self, folder: str) -> Place:
+        """The place of another folder next to this one."""
+
+    def files(self, prefix: str) -> Iterator[Found]:
+        """Every file whose name begins with a folder."""
+
+
+def write_whole(path: Path, content: BinaryIO) -> None:
+    """Write a file so that it is either wholly there or not at all, surviving a crash at any point."""
+    with whole(path) as file:
+        shutil.copyfileobj(content, file, BLOCK)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that gets its name when it is written to the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # noqa: PTH101 - a temporary name is a string
+        os.replace(name, path)  # noqa: PTH105
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)  # noqa: PTH108
+        raise
+
+
+class Folder:
+    """A folder of this machine, or of a volume."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def read(self, name: str) -> bytes:
+        return (self.root / name).read_bytes()
+
+    def write(self, name: str, content: BinaryIO) -> None:
+        write_whole(self.root / name, content)
+
+    def create(self, name: str, content: bytes) -> bool:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new.", delete=False) as file:
+            file.write(content)
+        try:
+            os.chmod(file.name, 0o644)  # noqa: PTH101
+            os.link(file.name, path)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(file.name)  # noqa: PTH108
+        return True
+
+    def download(self, name: str, target: Path) -> None:
+        with (self.root / name).open("rb") as file:
+            write_whole(target, file)
+
+    def exists(self, name: str) -> bool:
+        return (self.root / name).exists()
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
+
+    def beside(self, folder: str) -> Folder:
+        return Folder(self.root.parent / folder)
+
+    def files(self, prefix: str) -> Iterator[Found]:
+        for path in sorted((self.root / prefix).rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                info = path.stat()
+                yield Found(str(path.relative_to(self.root)), info.st_size, info.st_mtime)
+
+
+def take_credentials(environment: dict[str, str] | os._Environ[str]) -> bool:
+    """Read the mounted Secret of the store, one file per variable, into the variables that drivers read; returns whether there is one."""
+    folder = environment.get(CREDENTIALS_VARIABLE)
+    if not folder:
+        return False
+    for path in sorted(Path(folder).glob("[A-Z]*")):
+        if path.is_file():
+            environment[path.name] = path.read_text().strip()
+    return True
+
+
+def open_place(where: str) -> Place:
+    """A folder for a path, a bucket for an URL.
+
+    Raises:
+        UnreachableError: the URL cannot be used.
+    """
+    if "://" not in where:
+        return Folder(Path(where))
+    place: Place = importlib.import_module(".buckets", __package__).Bucket(where)
+    return place
