@@ -24,7 +24,10 @@ def test_an_operator_killed_at_every_stage_loses_nothing_and_runs_nothing_twice(
     lab: Lab, operator: Operator, model: ModelServer
 ) -> None:
     lab.commit(
-        "killed", script=None, test=generate(model, name="kill-writer"), measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"}
+        "killed",
+        script=None,
+        test=generate(model, name="kill-writer"),
+        measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"},
     )
     for role in ("prepare-head", "generate", "base", "head"):
         lab.running("killed", role)
