@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import yaml
 from pydantic import Field, StrictBool, StrictInt, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -218,6 +219,18 @@ def load(path: Path) -> OperatorSettings:
         metrics_port=found.metrics.port,
         health_port=found.health.port,
     )
+
+
+def client_settings(text: str) -> PodSettings:
+    """How Jobs become pods, out of the copy of the configuration that the chart leaves in each work namespace.
+
+    Raises:
+        SettingsError: it is of another release.
+    """
+    try:
+        return _pods(ConfigFile.model_validate(yaml.safe_load(text) or {}))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise SettingsError(f"ConfigMap isobench: {error}; is `isobench` of the chart's release?") from error
 
 
 def _key(path: Path) -> str:

@@ -25,6 +25,7 @@ _COMMANDS = {
         "Compute verdicts anew from the raw samples of a folder, by the written rule or your own.",
     ),
     "selftest": ("selftest", "Say what this machine, or each node of a cluster, can tell apart."),
+    "pull": ("pull", "Copy what a Commit or a Dataset has in the store into a folder."),
     "explain": ("explain", "Say what a reason or the test contract means, and what to do."),
     "generate": ("generate", "Write performance tests for a folder of commit extractions."),
     "import": ("import_", "Turn an experiments.yaml or a folder of extractions into manifests."),

@@ -1,0 +1,126 @@
+"""A user on a cluster: resources as they are there, blobs through a pod that sees the store, logs of pods that run.
+
+Everything happens with the rights of the user's own kubeconfig; the operator has no part in it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tarfile
+import tempfile
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isobench_operator.cluster.kube import Api, KubeCluster
+from isobench_operator.cluster.kube_pods import UserLogin, execute, visiting
+from isobench_operator.cluster.ports import ClusterError, Key
+from isobench_operator.core.settings import PodSettings
+from isobench_operator.core.visits import visit
+from isobench_operator.settings import client_settings
+from isobench_runner.store import Store
+from isobench_runner.visiting import MISSING
+
+from .pulling import PullError
+
+Json = dict[str, Any]
+CONFIG_MAP, CONFIG_KEY = "isobench", "config.yaml"
+POD_SECONDS = 3600
+AT_ONCE = 60
+"""Digests of one request: they travel in its URL."""
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """A connection to a namespace."""
+
+    api: Api
+    login: UserLogin
+    namespace: str
+
+    async def get(self, kind: str, name: str) -> Json:
+        """A custom resource.
+
+        Raises:
+            ClusterError: the API server does not answer, or does not allow it.
+            PullError: there is none of that name.
+        """
+        found = await KubeCluster(self.api).get(Key(kind, self.namespace, name))
+        if found is None:
+            words = (
+                f"there is no {kind} {name} in namespace {self.namespace}; `kubectl get {kind.lower()}s -A` lists them"
+            )
+            raise PullError(words)
+        return found
+
+    async def settings(self) -> PodSettings:
+        """How pods are made here: what the chart left in the namespace."""
+        path = f"/api/v1/namespaces/{self.namespace}/configmaps/{CONFIG_MAP}"
+        try:
+            found = await self.api.get(path)
+        except ClusterError as error:
+            words = f"{error}; the chart leaves ConfigMap {CONFIG_MAP} in each of its workNamespaces"
+            raise ClusterError(words) from error
+        return client_settings(str((found.get("data") or {}).get(CONFIG_KEY) or ""))
+
+    @asynccontextmanager
+    async def store(self, *, write: bool = False) -> AsyncIterator[StorePod]:
+        """A pod that sees the store of the namespace, while the block runs."""
+        name = f"isobench-store-{secrets.token_hex(4)}"
+        manifest = visit(await self.settings(), namespace=self.namespace, name=name, seconds=POD_SECONDS, write=write)
+        async with visiting(self.api, manifest):
+            yield StorePod(self, name)
+
+
+@dataclass(frozen=True)
+class StorePod:
+    """A pod that sees the store."""
+
+    visitor: Visitor
+    name: str
+
+    async def run(self, *arguments: str, stdin: bytes = b"", output: Any) -> str:
+        """`python -m isobench_runner.visiting …` in the pod; returns what it said on stderr."""
+        command = ["python", "-m", "isobench_runner.visiting", *arguments]
+        return await execute(self.visitor.login, self.visitor.namespace, self.name, command, output=output, stdin=stdin)
+
+    async def bring(self, digests: Iterable[str], store: Store) -> None:
+        """Have these blobs in a store on this machine; each is proved there."""
+        wanted = sorted({digest for digest in digests if not store.has(digest)})
+        for start in range(0, len(wanted), AT_ONCE):
+            with tempfile.TemporaryFile() as spool:
+                await self.run("pack", *wanted[start : start + AT_ONCE], output=spool)
+                spool.seek(0)
+                _unpack(spool, wanted, store)
+
+
+def _unpack(spool: Any, wanted: list[str], store: Store) -> None:
+    """Take a pod's tar apart; nothing is written under a name that it chose.
+
+    Raises:
+        PullError: what came is not what was asked for.
+    """
+    with tempfile.TemporaryDirectory(prefix="isobench-pull-") as scratch, tarfile.open(fileobj=spool, mode="r|") as tar:
+        for entry in tar:
+            content = tar.extractfile(entry)
+            if entry.name.startswith(MISSING) or content is None:
+                continue
+            path = Path(scratch) / "blob"
+            with path.open("wb") as file:
+                while block := content.read(1 << 20):
+                    file.write(block)
+            if entry.name not in wanted or store.put_file(path) != entry.name:
+                raise PullError(f"the store gave something else than {entry.name}")
+
+
+@asynccontextmanager
+async def connect(kubeconfig: Path | None, context: str | None, namespace: str | None) -> AsyncIterator[Visitor]:
+    """A connection for the time of the block."""
+    login = UserLogin(kubeconfig, context)
+    api = Api(login)
+    try:
+        yield Visitor(api, login, namespace or login.namespace())
+    finally:
+        await api.close()
