@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
+from .places import open_place, take_credentials
 from .store import Store, StoreError
 
 MISSING = "missing/"
@@ -43,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     packing = commands.add_parser("pack", help="a tar of blobs")
     packing.add_argument("digests", nargs="+")
     arguments = parser.parse_args(argv)
-    pack(Store(Path(os.environ["ISOBENCH_STORE"])), arguments.digests, sys.stdout.buffer)
+    take_credentials(os.environ)
+    pack(Store(open_place(os.environ["ISOBENCH_STORE"])), arguments.digests, sys.stdout.buffer)
     return 0
 
 
