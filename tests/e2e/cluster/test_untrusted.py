@@ -100,11 +100,9 @@ def test_an_honest_commit_beside_them_gets_its_verdict(hostile: Lab) -> None:
     hostile.ended_as("beside-them", "Faster", seconds=900)
 
 
-def test_evidence_of_a_failure_is_in_the_message_and_in_the_store(hostile: Lab) -> None:
+def test_evidence_of_a_failure_is_in_the_message(hostile: Lab) -> None:
     body = hostile.finished("hostile-forge", seconds=900)
     assert "forged what it could" in condition(body, "Succeeded")["message"]
-    printed = hostile.isobench("logs", "hostile-forge", "base", "-n", hostile.namespace)
-    assert "forged what it could" in printed
 
 
 def test_a_benchmark_pod_has_no_token_no_capability_and_one_writable_place(lab: Lab) -> None:
