@@ -128,6 +128,8 @@ async def run(job: Job, display: Display) -> list[Json]:
             existing = await cluster.get(key) if job.retry_failed and resource["kind"] == "Commit" else None
             await cluster.apply(_again(resource, existing))
             keys.add(key)
+            # A sweep passes over what has ended, and here the end of each is waited for.
+            loop.enqueue(key)
         wake.append(loop.enqueue)
         running = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
