@@ -88,6 +88,10 @@ async def run(job: Job, display: Display) -> list[Json]:
         StoppedError: the folder could be used at first, and then no longer: a full disk, most likely.
     """
     stop = asyncio.Event()
+    # Before anything is on disk: whoever interrupts is told from where it goes on.
+    running = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        running.add_signal_handler(number, stop.set)
     told: dict[Key, Json] = {}
     wake: list[Callable[[Key], None]] = []
     troubles: list[ClusterError] = []
@@ -131,9 +135,6 @@ async def run(job: Job, display: Display) -> list[Json]:
             # A sweep passes over what has ended, and here the end of each is waited for.
             loop.enqueue(key)
         wake.append(loop.enqueue)
-        running = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            running.add_signal_handler(number, stop.set)
         await loop.run(stop)
         if troubles:
             raise StoppedError(str(troubles[0]))
