@@ -164,8 +164,8 @@ def test_anchors_and_merges_are_read(loaded: Loader) -> None:
     )
     resources = loaded(text).commits[0]["spec"]["environment"]["resources"]
     assert resources == {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}
-    merged = COMMIT + "  pod: {resources: {limits: &b {cpu: 1, memory: 1Gi}, requests: {<<: *b, cpu: 2}}}\n"
-    assert loaded(merged).commits[0]["spec"]["pod"]["resources"]["requests"] == {"cpu": "2", "memory": "1Gi"}
+    merged = COMMIT + "  environment: {resources: {limits: &b {cpu: 1, memory: 1Gi}, requests: {<<: *b, cpu: 2}}}\n"
+    assert loaded(merged).commits[0]["spec"]["environment"]["resources"]["requests"] == {"cpu": "2", "memory": "1Gi"}
 
 
 def test_dates_stay_as_written(loaded: Loader) -> None:
