@@ -102,7 +102,8 @@ def test_orders_and_seeds_follow_from_the_plans_seed(tmp_path: Path) -> None:
     ]
     rounds = min(map(len, drawn))
     first, again, another = (one[:rounds] for one in drawn)
-    assert first and first == again != another
+    assert first
+    assert first == again != another
 
 
 def test_base_against_itself_passes_every_check_and_is_no_change(tmp_path: Path) -> None:
