@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isobench_runner.contract import MeasureRequest, Report, Revision
 from isobench_runner.harness_archive import build_archive
+from isobench_runner.reporting.measure import conclude
 from isobench_runner.stats.rounds import parse_rounds
 from isobench_runner.stats.summary import Rule, Summary, summarise
+from isobench_runner.store import Store
 
 SCRUBBED = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
@@ -61,6 +64,7 @@ class Measured:
     run: dict[str, Any]
     rounds: list[dict[str, Any]]
     names: list[str]
+    folder: Path
 
     @property
     def reason(self) -> str | None:
@@ -72,6 +76,16 @@ class Measured:
     def why(self) -> str:
         """The reason and its evidence, for a failed assertion."""
         return f"{self.reason}: {self.outcome['tail']}\n{self.output}"
+
+    def report(self, store: Store, *, role: str = "head") -> Report:
+        """What the trusted report makes of it."""
+        names = ("base", "base2" if role == "base" else role)
+        revisions = tuple(Revision(name=one, sha="a" * 40, environment="sha256:" + "0" * 64, key="k") for one in names)
+        request = MeasureRequest(
+            commit="c", nonce="n", repository_url="/x", repository="o/x", role=role, revisions=revisions,
+            test="sha256:" + "1" * 64, origin="given", inputs="sha256:" + "2" * 64,
+        )  # fmt: skip
+        return conclude(request, self.folder, store)
 
     def summary(self, other: str, *, minimum_effect_percent: float = 2.0) -> Summary:
         """What the trusted report would compute from these rounds."""
@@ -138,7 +152,13 @@ def _read(out: Path, done: subprocess.CompletedProcess[str]) -> Measured:
     lines = [json.loads(line) for line in text("rounds.jsonl").splitlines()]
     outcome, run = json.loads(text("outcome.json") or "{}"), json.loads(text("run.json") or "{}")
     return Measured(
-        done.returncode, done.stdout + done.stderr, outcome, run, lines, sorted(path.name for path in out.iterdir())
+        done.returncode,
+        done.stdout + done.stderr,
+        outcome,
+        run,
+        lines,
+        sorted(path.name for path in out.iterdir()),
+        out.parent,
     )
 
 

@@ -11,7 +11,7 @@ import click
 from isobench_operator.cli import EXIT_BAD_INPUT
 
 if TYPE_CHECKING:
-    from isobench_operator.reporting.folder import CommitRun
+    from isobench_operator.reporting.folder import CommitRun, Json
     from isobench_runner.stats.summary import Rule, Summary
 
 EXIT_DIFFERS = 1
@@ -57,8 +57,8 @@ def _rows(commit: CommitRun, minimum_effect: float | None, alpha: float | None) 
 
     rows = []
     for name in ("base", "head", "main"):
-        result = commit.results.get(name)
-        if name not in commit.results or result is None:
+        result = commit.results[name] if name in commit.results else _refused(commit.evidence.get(name))
+        if result is None:
             continue
         row: dict[str, Any] = {
             "commit": commit.name,
@@ -78,16 +78,26 @@ def _rows(commit: CommitRun, minimum_effect: float | None, alpha: float | None) 
         except StageError as error:
             row["differences"].append({"field": "rounds", "stored": "a verdict", "recomputed": str(error)})
             continue
-        row["written"], row["recomputed"] = str(result.get("verdict")), _told(found.summary)
+        row["written"], row["recomputed"] = str(result.get("verdict") or result.get("reason")), _told(found.summary)
+        if found.why is not None:
+            row["recomputed"] = {"verdict": found.verdict, "why": found.why}
         row["differences"] += [vars(one) for one in found.differences]
-        if name == "head" and commit.result.get("verdict") != found.summary.judgement.verdict:
-            told = found.summary.judgement.verdict
+        if name == "head" and name in commit.results and commit.result.get("verdict") != found.verdict:
             row["differences"].append(
-                {"field": "status.result.verdict", "stored": commit.result.get("verdict"), "recomputed": told}
+                {
+                    "field": "status.result.verdict",
+                    "stored": commit.result.get("verdict"),
+                    "recomputed": found.verdict,
+                }
             )
-        if found.by_rule is not None:
+        if found.by_rule is not None and found.why is None:
             row["by_rule"] = _told(found.by_rule)
     return rows
+
+
+def _refused(evidence: Json | None) -> Json | None:
+    """Evidence that holds the rounds which were found to be no comparison, or None: every other failure has no verdict to doubt."""
+    return evidence if evidence and evidence.get("reason") == "Incomparable" and "rounds" in evidence else None
 
 
 def _own(rule: Rule, minimum_effect: float | None, alpha: float | None) -> Rule | None:
@@ -98,7 +108,8 @@ def _own(rule: Rule, minimum_effect: float | None, alpha: float | None) -> Rule 
     return replace(rule, delta=rule.delta if minimum_effect is None else minimum_effect / 100, alpha=alpha)
 
 
-def _told(summary: Summary) -> dict[str, Any]:
+def _told(summary: Summary | None) -> dict[str, Any]:
+    assert summary is not None, "without one there are words on why"
     judgement = summary.judgement
     return {
         "verdict": judgement.verdict,
@@ -111,6 +122,8 @@ def _told(summary: Summary) -> dict[str, Any]:
 
 
 def _line(told: dict[str, Any]) -> str:
+    if "why" in told:
+        return f"{told['verdict']:12} {told['why']}"
     interval = f" [{told['ci'][0]:.4f}, {told['ci'][1]:.4f}] at {told['level'] * 100:g} %" if told["ci"] else ""
     return f"{told['verdict']:12} {told['speedup']:.4f}x{interval}, {told['rounds']} rounds"
 

@@ -15,7 +15,8 @@ from typing import Any
 from isobench_runner.contract import EXPLANATIONS, MeasureRequest, Reason, Report, StageError
 from isobench_runner.harness import gpu_rules
 from isobench_runner.outcome import read_outcome, read_untrusted
-from isobench_runner.stats import words
+from isobench_runner.stats import words as sentences
+from isobench_runner.stats.comparable import incomparable
 from isobench_runner.stats.numbers import numbers
 from isobench_runner.stats.rounds import parse_rounds
 from isobench_runner.stats.summary import Rule, Summary, summarise
@@ -104,9 +105,15 @@ def _floor(request: MeasureRequest, node: str) -> tuple[float, bool]:
 
 
 def _failure(
-    reason: Reason, tail: str, store: Store, run: dict[str, Any] | None = None, detail: dict[str, Any] | None = None
+    reason: Reason,
+    tail: str,
+    store: Store,
+    run: dict[str, Any] | None = None,
+    detail: dict[str, Any] | None = None,
+    **samples: Any,
 ) -> Report:
-    evidence: dict[str, Any] = {"v": 1, "reason": reason.value, "tail": tail, "detail": detail or {}}
+    """Keep what is known; `samples` are what a refusal is recomputed from."""
+    evidence: dict[str, Any] = {"v": 1, "reason": reason.value, "tail": tail, "detail": detail or {}, **samples}
     for name in ("checks", "fingerprint", "plan", "changed_share"):
         evidence[name] = (run or {}).get(name)
     digest = store.put_json(
@@ -119,10 +126,8 @@ def _failure(
     return Report(reason=reason, data=data, tail=tail)
 
 
-def _unusable(
-    request: MeasureRequest, summary: Summary, run: dict[str, Any], raw: list[dict[str, Any]], flags: list[str]
-) -> tuple[Reason, str] | None:
-    """Why the samples are no result, if they are none."""
+def _unusable(run: dict[str, Any], flags: list[str]) -> tuple[Reason, str] | None:
+    """Why the samples are of no use whatever they say, if they are."""
     for flag in flags:
         if flag in FATAL:
             reason = FATAL[flag]
@@ -130,15 +135,6 @@ def _unusable(
     equivalence = _object(run.get("equivalence") or {}, "equivalence")
     if equivalence.get("equal") is False:
         return Reason.NOT_EQUIVALENT, str(equivalence.get("words", ""))
-    if summary.too_many_discarded:
-        total = summary.discarded + summary.judgement.rounds
-        return Reason.INCOMPARABLE, f"{summary.discarded} of {total} rounds had to be left out: the node is too busy"
-    card = gpu_rules.incomparable(raw)
-    if card is not None:
-        return Reason.INCOMPARABLE, card
-    if request.role == "base" and summary.differs:
-        words = f"base beside itself came out as {summary.judgement.speedup:.3f}x, and 1 is excluded at 99 %: the node is too restless"
-        return Reason.INCOMPARABLE, words
     return None
 
 
@@ -173,16 +169,34 @@ def conclude(request: MeasureRequest, root: Path, store: Store) -> Report:
     floor, elsewhere = _floor(request, node)
     rule = Rule(delta=float(request.minimum_effect_percent) / 100, floor=floor)
     summary = summarise(rounds, loops=loops, rule=rule, distinct_inputs=_distinct(run))
-    if summary is None:
-        return _failure(Reason.INCOMPARABLE, "not one round could be kept", store, run)
     flags = _flags(run)
-    found = {**summary.flags, "floor_elsewhere": elsewhere}
+    found = {**(summary.flags if summary else {}), "floor_elsewhere": elsewhere}
     flags = [flag for flag in FLAGS if flag in flags or found.get(flag)]
-    unusable = _unusable(request, summary, run, raw, flags)
+    unusable = _unusable(run, flags)
     if unusable is not None:
         return _failure(*unusable, store, run)
+    words = incomparable(summary, raw, role=request.role)
+    if words is not None or summary is None:
+        samples = _samples(request, run, raw, statistics={"floor_percent": floor * 100})
+        return _failure(Reason.INCOMPARABLE, words or "", store, run, **samples)
     result = _result(request, summary, run, raw, flags=flags, statistics=numbers(summary, rounds))
     return Report(data=_data(request, summary, result, store.put_json(result), node))
+
+
+def _samples(
+    request: MeasureRequest, run: dict[str, Any], raw: list[dict[str, Any]], *, statistics: dict[str, Any]
+) -> dict[str, Any]:
+    """What `stats.recompute` reads: the raw rounds, and the rule that they are judged by."""
+    return {
+        "role": request.role,
+        "revisions": [asdict(revision) for revision in request.revisions],
+        "rounds": raw,
+        "statistics": {
+            **statistics,
+            "minimum_effect_percent": request.minimum_effect_percent,
+            "distinct_inputs": _distinct(run),
+        },
+    }
 
 
 def _result(
@@ -203,30 +217,25 @@ def _result(
     card = gpu_rules.summary(raw, other)
     return {
         "v": 1,
-        "role": request.role,
-        "revisions": [asdict(revision) for revision in request.revisions],
+        **_samples(request, run, raw, statistics=statistics),
         "verdict": statistics["verdict"],
         "flags": flags,
-        "statistics": {
-            **statistics,
-            "minimum_effect_percent": request.minimum_effect_percent,
-            "distinct_inputs": _distinct(run),
-        },
         "noise_floor_percent": summary.half_width_percent
         if request.role == "base"
         else request.floor_percent and float(request.floor_percent),
         "equivalent": equivalence.get("equal") if isinstance(equivalence.get("equal"), bool) else None,
         "granularity": str(_object(run.get("plan"), "plan").get("granularity", "function")),
         "samples_ms": {base: summary.base_ms, other: summary.other_ms},
-        "rounds": raw,
         "checks": _object(run.get("checks") or {}, "checks"),
         "fingerprint": fingerprint,
         "plan": run["plan"],
         "changed_share": _share(run),
         "gpu": card,
         "words": [
-            *words.describe(summary, role=request.role, other=other, flags=flags, isolation=fingerprint["isolation"]),
-            *words.describe_card(card, other=other),
+            *sentences.describe(
+                summary, role=request.role, other=other, flags=flags, isolation=fingerprint["isolation"]
+            ),
+            *sentences.describe_card(card, other=other),
         ],
     }
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isobench_runner.contract import Reason, StageError
+from isobench_runner.harness import gpu_rules
 
+from .comparable import incomparable
 from .numbers import numbers
 from .rounds import parse_rounds
 from .summary import Rule, Summary, summarise
 
 TOLERANCE = 1e-9
 """Relative: another mathematics library may round the last digits otherwise."""
+INCOMPARABLE = "incomparable"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +35,16 @@ class Recomputed:
     """What the raw samples of one result say.
 
     Attributes:
-        summary: by the rule that the result was reached by.
+        verdict: of the samples; `incomparable` where they are no comparison, whatever their ratio.
+        why: in words, where they are none.
+        summary: by the rule that the result was reached by; None where not one round was kept.
         differences: between that and what the result says of itself.
         by_rule: by the reader's rule, where one was given.
     """
 
-    summary: Summary
+    verdict: str
+    why: str | None
+    summary: Summary | None
     differences: tuple[Difference, ...]
     by_rule: Summary | None
 
@@ -72,10 +79,10 @@ def stored_rule(result: Mapping[str, Any]) -> Rule:
 
 
 def recompute(result: Mapping[str, Any], *, rule: Rule | None = None) -> Recomputed:
-    """Compute everything anew.
+    """Compute everything anew, by the rules that the report has: those of the samples and those of the GPU's counters.
 
     Args:
-        result: the result artifact of a measuring Job.
+        result: the result artifact of a measuring Job, or the evidence of one whose rounds were no comparison.
         rule: a reader's own, beside the one that the result was reached by.
 
     Raises:
@@ -85,35 +92,54 @@ def recompute(result: Mapping[str, Any], *, rule: Rule | None = None) -> Recompu
     if len(names) != 2 or not isinstance(result.get("rounds"), list):
         raise StageError(Reason.RESULT_INVALID, "the result has no raw rounds of two revisions")
     content = "\n".join(json.dumps(line) for line in result["rounds"]).encode()
-    rounds, _ = parse_rounds(content, base=names[0], other=names[1])
+    rounds, raw = parse_rounds(content, base=names[0], other=names[1])
     statistics = _object(result.get("statistics"), "statistics")
     loops = _object(result.get("plan"), "plan").get("loops", 1)
     if not isinstance(loops, int) or isinstance(loops, bool) or loops < 1:
         raise StageError(Reason.RESULT_INVALID, f"plan.loops {loops!r} is not a count")
 
-    def by(wanted: Rule) -> Summary:
+    def by(wanted: Rule) -> Summary | None:
         distinct = statistics.get("distinct_inputs") is True
-        found = summarise(rounds, loops=loops, rule=wanted, distinct_inputs=distinct)
-        if found is None:
-            raise StageError(Reason.RESULT_INVALID, "not one round was kept")
-        return found
+        return summarise(rounds, loops=loops, rule=wanted, distinct_inputs=distinct)
 
     summary = by(stored_rule(result))
-    anew = numbers(summary, rounds)
+    why = incomparable(summary, raw, role=str(result.get("role")))
+    written = _written(result)
+    verdict = INCOMPARABLE if summary is None or why is not None else summary.judgement.verdict
+    if summary is None or INCOMPARABLE in (verdict, written):
+        differences = _differences({"verdict": written}, {"verdict": verdict})
+    else:
+        differences = [
+            *_differences({**statistics, "verdict": written}, numbers(summary, rounds)),
+            *_missing_flags(result, summary),
+            *_about_card(result, raw, names[1]),
+        ]
     return Recomputed(
+        verdict=verdict,
+        why=why,
         summary=summary,
-        differences=(*_differences(result, statistics, anew), *_missing_flags(result, summary)),
+        differences=tuple(differences),
         by_rule=by(rule) if rule is not None else None,
     )
 
 
-def _differences(result: Mapping[str, Any], stored: Mapping[str, Any], anew: Mapping[str, Any]) -> list[Difference]:
-    written = {**stored, "verdict": result.get("verdict")}
+def _written(result: Mapping[str, Any]) -> Any:
+    """The verdict that was written: a refusal has a reason in its place."""
+    return INCOMPARABLE if result.get("reason") == Reason.INCOMPARABLE.value else result.get("verdict")
+
+
+def _differences(written: Mapping[str, Any], anew: Mapping[str, Any]) -> list[Difference]:
     return [
         Difference(field=name, stored=written.get(name), recomputed=value)
         for name, value in anew.items()
         if not _same(written.get(name), value)
     ]
+
+
+def _about_card(result: Mapping[str, Any], raw: list[dict[str, Any]], other: str) -> list[Difference]:
+    written = {**gpu_rules.summary([], other), **_object(result.get("gpu") or {}, "gpu")}
+    anew = gpu_rules.summary(raw, other)
+    return [replace(one, field=f"gpu.{one.field}") for one in _differences(written, anew)]
 
 
 def _missing_flags(result: Mapping[str, Any], summary: Summary) -> list[Difference]:

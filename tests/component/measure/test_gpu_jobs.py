@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
+import yaml
+from click.testing import CliRunner
 
+from isobench_operator.cli import cli
 from isobench_runner.harness import gpu_rules
+from isobench_runner.store import Store
 from support.gpus import KERNELS, StubGpu
 from support.prepared import Job, Measured, make_environment, six
 
@@ -54,6 +60,23 @@ def ratio(measured: Measured) -> float:
     return base / head
 
 
+def folder_of(root: Path, measured: Measured) -> Path:
+    """The report's word on a head Job, as `isobench run` leaves it."""
+    folder = root / "folder"
+    told = measured.report(Store(folder / "artifacts"))
+    kept = {name: told.data[name] for name in ("result", "evidence") if name in told.data}
+    status = {"revisions": [{"name": "head", **kept}], "result": {"verdict": told.data.get("verdict")}}
+    (folder / "status").mkdir(parents=True)
+    body = {"kind": "Commit", "metadata": {"name": "c"}, "spec": {}, "status": status}
+    (folder / "status/commit-c.yaml").write_text(yaml.safe_dump(body))
+    return folder
+
+
+def recomputed(root: Path, measured: Measured) -> tuple[int, list[dict[str, Any]]]:
+    done = CliRunner().invoke(cli, ["recompute", str(folder_of(root, measured)), "-o", "json"])
+    return done.exit_code, json.loads(done.output)
+
+
 def test_work_that_nobody_waited_for_is_inside_the_clock(job: Job, stub: StubGpu) -> None:
     stub.set()
     measured = measure(job, stub)
@@ -70,6 +93,9 @@ def test_work_that_nobody_waited_for_is_inside_the_clock(job: Job, stub: StubGpu
     assert gpu_rules.incomparable(measured.rounds) is None
     assert measured.run["fingerprint"]["gpu"]["name"] == "NVIDIA Stub 80GB"
     assert measured.run["gpu_seconds"] > 0
+    code, [row] = recomputed(job.root, measured)
+    assert (code, row["differences"]) == (0, [])
+    assert row["written"] == row["recomputed"]["verdict"]
 
 
 def test_a_stream_of_its_own_hides_nothing_from_the_clock(tmp_path: Path, stub: StubGpu) -> None:
@@ -114,6 +140,9 @@ def test_a_hardware_slowdown_is_a_cause_to_leave_a_round_out(job: Job, stub: Stu
     assert measured.reason is None, measured.why
     assert all(words in line["cause"] for line in measured.rounds)
     assert words in (gpu_rules.incomparable(measured.rounds) or "")
+    code, [row] = recomputed(job.root, measured)
+    assert (code, row["written"], row["recomputed"]["verdict"]) == (0, "Incomparable", "incomparable")
+    assert words in row["recomputed"]["why"]
 
 
 def test_the_power_cap_is_no_cause(job: Job, stub: StubGpu) -> None:

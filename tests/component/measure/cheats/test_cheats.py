@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from isobench_runner.contract import MeasureRequest, Report, Revision
-from isobench_runner.reporting.measure import conclude
+from isobench_runner.contract import Report
 from isobench_runner.store import Store
 from support.gpus import KERNELS, StubGpu
 from support.prepared import Job, Measured, make_environment, six
@@ -36,7 +35,6 @@ HALF = HONEST.replace("burn()\n", "burn(30000)\n")
 SEEDED = six(setup="return seed % 1000", experiment="return tiny.work(data)")
 READS = SEEDED.replace("json.dumps(result)", "json.dumps(list(result))")
 UNSEEDED = six(experiment="return tiny.work(data)")
-SHA = "a" * 40
 
 
 def instead(body: str, *, top: str = "") -> str:
@@ -80,14 +78,7 @@ def play(root: Path, head: str, *, script: str = SEEDED, base: str = HONEST, env
         for name, source in (("base", base), ("head", head))
     }
     measured = Job(root, sides).measure(script, environ=environ, **({"budget_seconds": 2} | plan))
-    revisions = tuple(
-        Revision(name=name, sha=SHA, environment="sha256:" + "0" * 64, key="k") for name in ("base", "head")
-    )
-    request = MeasureRequest(
-        commit="c", nonce="n", repository_url="/x", repository="o/x", role="head", revisions=revisions,
-        test="sha256:" + "1" * 64, origin="given", inputs="sha256:" + "2" * 64,
-    )  # fmt: skip
-    return Played(measured, conclude(request, root / "job0", Store(root / "store")))
+    return Played(measured, measured.report(Store(root / "store")))
 
 
 FOUND = ("DeferredWork", "LazyResult", "PatchedTimer", "NotEquivalent", "ResultInvalid", "settings_changed", "memoised")
