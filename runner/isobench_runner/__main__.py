@@ -14,10 +14,11 @@ import sys
 import traceback
 from pathlib import Path
 
-from .contract import EXIT_AGAIN, REQUEST_VARIABLE, Reason, StageError, parse_request
+from .contract import EXIT_AGAIN, REQUEST_VARIABLE, Reason, Request, StageError, parse_request
 from .outcome import write_outcome
 from .places import UnreachableError, open_place, take_credentials
 from .store import Store, StoreError
+from .transcript import Transcript, secrets_of
 
 PR_SET_DUMPABLE = 4
 STAGES = ("fetch", "generate", "report", "list", "collect", "publish")
@@ -40,27 +41,31 @@ def main(argv: list[str] | None = None) -> int:
     if os.environ.get("ISOBENCH_RUNTIME") == "kubernetes":
         keep_to_itself()
     take_credentials(os.environ)
-    stage = importlib.import_module(f".stages.{arguments.stage}", __package__)
+    if arguments.stage == "report":
+        return _run(arguments.stage, request, arguments.input, arguments.output)
+    log = arguments.output / f"{arguments.stage}.log"
+    with Transcript(log, secrets_of(request, os.environ)):
+        print(f"{arguments.stage}: for {request.commit}, attempt {request.attempt}", flush=True)
+        return _run(arguments.stage, request, arguments.input, arguments.output)
+
+
+def _run(name: str, request: Request, source: Path, target: Path) -> int:
+    stage = importlib.import_module(f".stages.{name}", __package__)
     try:
         store = Store(open_place(os.environ["ISOBENCH_STORE"]))
-        if arguments.stage == "report":
-            return int(stage.run(request, arguments.input, arguments.output, store))
-        stage.run(request, arguments.input, arguments.output, store)
+        code = stage.run(request, source, target, store)
+        return int(code) if name == "report" else 0
     except StageError as error:
-        write_outcome(arguments.output, arguments.stage, error.reason, str(error))
+        print(f"{name}: {error.reason.value}: {error}", file=sys.stderr)
+        write_outcome(target, name, error.reason, str(error))
     except (StoreError, UnreachableError) as error:
-        write_outcome(arguments.output, arguments.stage, Reason.STORE_UNAVAILABLE, str(error))
+        write_outcome(target, name, Reason.STORE_UNAVAILABLE, str(error))
         print(error, file=sys.stderr)
-        return EXIT_AGAIN if arguments.stage == "report" else 0
+        return EXIT_AGAIN if name == "report" else 0
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug here must end one Commit, typed
         traceback.print_exc()
         full = isinstance(error, OSError) and error.errno == 28
-        write_outcome(
-            arguments.output,
-            arguments.stage,
-            Reason.DISK_FULL if full else Reason.INTERNAL_ERROR,
-            traceback.format_exc(),
-        )
+        write_outcome(target, name, Reason.DISK_FULL if full else Reason.INTERNAL_ERROR, traceback.format_exc())
     return 0
 
 

@@ -174,6 +174,13 @@ class Store:
         except UnreachableError as error:
             raise StoreError(str(error)) from error
 
+    def point(self, name: str, digest: str) -> None:
+        """Have a name mean this blob from now on, whatever it meant before."""
+        try:
+            self.place.write(self._name(name), io.BytesIO(f"{digest}\n{name}\n".encode()))
+        except UnreachableError as error:
+            raise StoreError(str(error)) from error
+
     def unlink(self, name: str) -> None:
         """Forget a name (its blob stays); used where a user asks for a thing to be made again."""
         try:

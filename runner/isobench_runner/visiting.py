@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
-from .places import open_place, take_credentials
+from .places import UnreachableError, open_place, take_credentials
 from .store import Store, StoreError
 
 MISSING = "missing/"
@@ -37,15 +38,30 @@ def pack(store: Store, digests: list[str], output: BinaryIO) -> None:
             copy.unlink()
 
 
+def resolve(store: Store, names: list[str], output: TextIO) -> None:
+    """Write what these names mean, a JSON object: a digest, or null."""
+    json.dump({name: store.resolve(name) for name in names}, output)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Answer; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m isobench_runner.visiting", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     packing = commands.add_parser("pack", help="a tar of blobs")
     packing.add_argument("digests", nargs="+")
+    resolving = commands.add_parser("resolve", help="what names mean, as JSON")
+    resolving.add_argument("names", nargs="+")
     arguments = parser.parse_args(argv)
     take_credentials(os.environ)
-    pack(Store(open_place(os.environ["ISOBENCH_STORE"])), arguments.digests, sys.stdout.buffer)
+    try:
+        store = Store(open_place(os.environ["ISOBENCH_STORE"]))
+        if arguments.command == "pack":
+            pack(store, arguments.digests, sys.stdout.buffer)
+        else:
+            resolve(store, arguments.names, sys.stdout)
+    except (StoreError, UnreachableError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     return 0
 
 

@@ -125,8 +125,12 @@ def trusted(
     }
 
 
-def reporter(settings: PodSettings, request: str, mounts: Sequence[Json]) -> Json:
-    """The main container: the only one whose termination message is read."""
+def reporter(settings: PodSettings, job: str, request: str, mounts: Sequence[Json]) -> Json:
+    """The main container: the only one whose termination message is read.
+
+    Args:
+        job: the Job's name, under which the store has its log.
+    """
     container = trusted(settings, REPORTER, source="", target="report", request=request, mounts=mounts)
     path = TERMINATION_LOG if settings.runtime == "kubernetes" else f"{ROOT}/report/termination"
     container["env"] += variables({"ISOBENCH_ISOLATION": settings.isolation, "ISOBENCH_TERMINATION": path})
@@ -134,7 +138,8 @@ def reporter(settings: PodSettings, request: str, mounts: Sequence[Json]) -> Jso
         node: Json = {"name": "ISOBENCH_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
     else:
         node = {"name": "ISOBENCH_NODE", "value": settings.node}
-    container["env"].append(node)
+    pod = {"name": "ISOBENCH_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    container["env"] += [node, {"name": "ISOBENCH_JOB", "value": job}, pod]
     container["terminationMessagePath"] = expand(path, settings)
     container["terminationMessagePolicy"] = "File"
     return container

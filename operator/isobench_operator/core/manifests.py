@@ -99,7 +99,10 @@ def prepare_job(
         env=_variables(commit), online=True,
     )  # fmt: skip
     report = containers.reporter(
-        settings, request, mounts(settings, write=("report", "scratch", "store", *here[:1]), read=("in", "out"))
+        settings,
+        ident.name,
+        request,
+        mounts(settings, write=("report", "scratch", "store", *here[:1]), read=("in", "out")),
     )
     return _assemble(
         owner, ident, settings, [fetch, build, report], inputs,
@@ -129,7 +132,7 @@ def generate_job(
         ],
     )  # fmt: skip
     report = containers.reporter(
-        settings, request, mounts(settings, write=("report", "scratch", "store"), read=("in", "out"))
+        settings, ident.name, request, mounts(settings, write=("report", "scratch", "store"), read=("in", "out"))
     )
     return _assemble(
         owner, ident, settings, [fetch, generate, report], inputs,
@@ -176,7 +179,7 @@ def measure_job(
         env=_variables(commit),
     )  # fmt: skip
     report = containers.reporter(
-        settings, request, mounts(settings, write=("report", "scratch", "store"), read=("in", "out"))
+        settings, ident.name, request, mounts(settings, write=("report", "scratch", "store"), read=("in", "out"))
     )
     return _assemble(
         owner, ident, settings, [fetch, *unpack, measure, report], [],
@@ -211,7 +214,10 @@ def collect_job(
         )
     ]  # fmt: skip
     report = containers.reporter(
-        settings, request, mounts(settings, write=("report", "scratch", "store"), read=("in", "out", "dataset"))
+        settings,
+        ident.name,
+        request,
+        mounts(settings, write=("report", "scratch", "store"), read=("in", "out", "dataset")),
     )
     return _assemble(
         owner, ident, settings, [listing, collect, *publish, report], inputs,

@@ -5,6 +5,7 @@ Everything happens with the rights of the user's own kubeconfig; the operator ha
 
 from __future__ import annotations
 
+import json
 import secrets
 import tarfile
 import tempfile
@@ -85,6 +86,18 @@ class StorePod:
         """`python -m isobench_runner.visiting …` in the pod; returns what it said on stderr."""
         command = ["python", "-m", "isobench_runner.visiting", *arguments]
         return await execute(self.visitor.login, self.visitor.namespace, self.name, command, output=output, stdin=stdin)
+
+    async def resolve(self, name: str) -> str | None:
+        """The digest that a name of the store means.
+
+        Raises:
+            ClusterError: the store does not answer.
+        """
+        with tempfile.TemporaryFile() as spool:
+            await self.run("resolve", name, output=spool)
+            spool.seek(0)
+            found: str | None = json.loads(spool.read()).get(name)
+            return found
 
     async def bring(self, digests: Iterable[str], store: Store) -> None:
         """Have these blobs in a store on this machine; each is proved there."""

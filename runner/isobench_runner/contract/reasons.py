@@ -340,7 +340,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.RESULT_INVALID: _backoff(
         "measure",
         "What the untrusted container left behind does not pass validation.",
-        "The message names the field; if it repeats, read the logs of the stage.",
+        "The message names the field; if it repeats, read `isobench logs NAME STAGE`.",
     ),
     Reason.API_SERVER_UNAVAILABLE: _backoff(
         "collect",
@@ -394,10 +394,12 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.CONTAINER_FAILED: _backoff(
         "platform",
         "A container ended in a way that left no outcome.",
-        "The message has its exit code; the logs of the stage have more.",
+        "The message has its exit code; `isobench logs NAME STAGE` has more.",
     ),
     Reason.REPORT_MISSING: _backoff(
-        "platform", "The reporting container left no message that can be believed.", "Look at the logs of the stage."
+        "platform",
+        "The reporting container left no message that can be believed.",
+        "Look at `isobench logs NAME STAGE`.",
     ),
     Reason.DISK_FULL: _backoff(
         "platform", "There was no space left to write to.", "Free space, or raise the size of the volume, then retry."

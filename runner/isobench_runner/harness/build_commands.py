@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
 from typing import BinaryIO, Deque, Dict, List, Optional, Sequence, Set
@@ -80,16 +81,36 @@ def kill_all() -> None:
         time.sleep(0.02)
 
 
+class Log:
+    """What a build says and what its lines print: into a file, and to whoever looks on."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, chunk: bytes) -> None:
+        """Add bytes."""
+        for stream in (self._file, sys.stdout.buffer):
+            try:
+                stream.write(chunk)
+                stream.flush()
+            except OSError:
+                if stream is self._file:
+                    raise
+
+    def say(self, words: str) -> None:
+        """Add a line of the build driver's own."""
+        self.write("build: {}\n".format(words).encode("utf-8", "replace"))
+
+
 class Commands:
     """Runs programs with one environment, log and deadline.
 
     Args:
-        log: open for writing bytes.
         deadline: of all of them together, in time.monotonic's seconds.
         limit_seconds: the limit that the deadline came from, for the message.
     """
 
-    def __init__(self, log: BinaryIO, *, deadline: float, limit_seconds: float) -> None:
+    def __init__(self, log: Log, *, deadline: float, limit_seconds: float) -> None:
         self.deadline = deadline
         self._limit = limit_seconds
         self._log = log
@@ -101,7 +122,6 @@ class Commands:
         part = chunk[: self._room]
         if part:
             self._log.write(part)
-            self._log.flush()
             self._room -= len(part)
             if self._room == 0:
                 self._log.write(b"\n... the log ends here, at its limit\n")

@@ -12,11 +12,11 @@ import platform
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from . import build_environment as environments
 from . import build_tree as trees
-from .build_commands import Commands, become_subreaper
+from .build_commands import Commands, Log, become_subreaper
 from .build_errors import BuildError
 from .build_interpreters import Interpreter, find
 from .dated_index import DatedIndex, cache_name, certificates, format_time, resolve_as_of
@@ -33,50 +33,47 @@ def main(in_dir: str, out_dir: str) -> None:
     plan = read_plan(in_dir)
     become_subreaper()
     deadline = time.monotonic() + plan["timeout_seconds"]
-    try:
-        with open(os.path.join(out_dir, LOG), "wb") as log:
+    with open(os.path.join(out_dir, LOG), "wb") as file:
+        log = Log(file)
+        try:
             manifest = _build(plan, in_dir, log, deadline)
-        _hand_over(plan, out_dir)
-        write_outcome(
-            out_dir, "build", None, detail={"as_of": manifest["as_of"], "python": manifest["python"]["version"]}
-        )
-        _say("done")
-    except BuildError as error:
-        _say("{}: {}".format(error.reason, str(error).partition("\n")[0]))
-        write_outcome(out_dir, "build", error.reason, str(error), error.detail)
+            _hand_over(plan, out_dir, log)
+            write_outcome(
+                out_dir, "build", None, detail={"as_of": manifest["as_of"], "python": manifest["python"]["version"]}
+            )
+            log.say("done")
+        except BuildError as error:
+            log.say("{}: {}".format(error.reason, str(error).partition("\n")[0]))
+            write_outcome(out_dir, "build", error.reason, str(error), error.detail)
 
 
-def _say(words: str) -> None:
-    print("build: {}".format(words), flush=True)
-
-
-def _hand_over(plan: Dict[str, Any], out_dir: str) -> None:
+def _hand_over(plan: Dict[str, Any], out_dir: str, log: Log) -> None:
     """Where an environment does not stay at its place, leave its manifest, and what was built as an archive, for the next container."""
     if not plan.get("pack"):
         return
     write_json(os.path.join(out_dir, MANIFEST), read_json(os.path.join(plan["env_dir"], MANIFEST)))
     if not plan["hit"]:
-        _say("packing")
+        log.say("packing")
         trees.pack(plan["env_dir"], os.path.join(out_dir, ARCHIVE))
 
 
-def _build(plan: Dict[str, Any], in_dir: str, log: BinaryIO, deadline: float) -> Dict[str, Any]:
+def _build(plan: Dict[str, Any], in_dir: str, log: Log, deadline: float) -> Dict[str, Any]:
     env_dir = plan["env_dir"]
     os.makedirs(env_dir, exist_ok=True)
     folder = os.open(env_dir, os.O_RDONLY)
     try:
-        _lock(folder, plan, deadline)
+        _lock(folder, plan, log, deadline)
         if plan["hit"] and plan.get("pack"):
-            _say("unpacking {}".format(plan["key"]))
+            log.say("unpacking {}".format(plan["key"]))
             trees.extract(os.path.join(in_dir, ARCHIVE), env_dir)
         known = _finished(plan)
         if known is not None:
             try:
-                return _prove_again(plan, known, deadline)
+                return _prove_again(plan, known, log, deadline)
             except BuildError as error:
                 if plan["hit"] or not error.detail.get("damaged"):
                     raise
-                _say("what was there before is damaged, building anew")
+                log.say("what was there before is damaged, building anew")
         if plan["hit"]:
             raise _damaged("{} holds no finished environment".format(env_dir))
         return _build_anew(plan, in_dir, log, deadline)
@@ -84,7 +81,7 @@ def _build(plan: Dict[str, Any], in_dir: str, log: BinaryIO, deadline: float) ->
         os.close(folder)
 
 
-def _lock(folder: int, plan: Dict[str, Any], deadline: float) -> None:
+def _lock(folder: int, plan: Dict[str, Any], log: Log, deadline: float) -> None:
     """Wait until no other build works on this key; the kernel lets go when a build dies."""
     told = False
     while True:
@@ -95,7 +92,7 @@ def _lock(folder: int, plan: Dict[str, Any], deadline: float) -> None:
             if error.errno not in (errno.EWOULDBLOCK, errno.EINTR):
                 return
         if not told:
-            _say("waiting for another build of {}".format(plan["key"]))
+            log.say("waiting for another build of {}".format(plan["key"]))
             told = True
         if time.monotonic() >= deadline:
             raise BuildError("BuildTimeout", "another build of {} did not end within the limit".format(plan["key"]))
@@ -115,9 +112,9 @@ def _damaged(words: str) -> BuildError:
     return BuildError("ResultInvalid", words + "; it is built anew on the next try", {"damaged": True})
 
 
-def _prove_again(plan: Dict[str, Any], known: Dict[str, Any], deadline: float) -> Dict[str, Any]:
+def _prove_again(plan: Dict[str, Any], known: Dict[str, Any], log: Log, deadline: float) -> Dict[str, Any]:
     """Prove an environment that stands; what was proved of it for another plan of the same key may be of another package."""
-    _say("found {}, proving it again".format(plan["key"]))
+    log.say("found {}, proving it again".format(plan["key"]))
     before = known.get("package") or {}
     same_question = plan["package"] == before.get("name") and plan["path"] == known.get("path")
     try:
@@ -139,13 +136,13 @@ def _prove_again(plan: Dict[str, Any], known: Dict[str, Any], deadline: float) -
     return known
 
 
-def _build_anew(plan: Dict[str, Any], in_dir: str, log: BinaryIO, deadline: float) -> Dict[str, Any]:
+def _build_anew(plan: Dict[str, Any], in_dir: str, log: Log, deadline: float) -> Dict[str, Any]:
     env_dir = plan["env_dir"]
     trees.wipe(env_dir)
     interpreter = find(plan["interpreter"], plan["python"])
-    _say("Python {} at {}".format(interpreter.version, interpreter.path))
+    log.say("Python {} at {}".format(interpreter.version, interpreter.path))
     inherited = environments.inherited_folders(plan, interpreter)
-    _say("unpacking {}".format(plan["sha"]))
+    log.say("unpacking {}".format(plan["sha"]))
     tree = os.path.join(env_dir, "tree")
     trees.extract(os.path.join(in_dir, plan["tree_archive"]), tree)
     try:
@@ -155,14 +152,14 @@ def _build_anew(plan: Dict[str, Any], in_dir: str, log: BinaryIO, deadline: floa
     commands = Commands(log, deadline=deadline, limit_seconds=plan["timeout_seconds"])
     work = tempfile.mkdtemp(prefix="isobench-build-")
     try:
-        run = _Lines(plan, in_dir, interpreter, inherited, commands, work, certificates(plan.get("ca_bundle")))
+        run = _Lines(plan, in_dir, interpreter, inherited, commands, log, work, certificates(plan.get("ca_bundle")))
         cache = _cache_folder(plan, cache_name(before), work)
         if before is None:
             as_of = dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d")
             run.all(plan["index_url"], cache)
         else:
             as_of = format_time(before)
-            _say("packages as of {}".format(as_of))
+            log.say("packages as of {}".format(as_of))
             folder = os.path.join(cache, "index")
             with DatedIndex(plan["index_url"], before=before, cache=folder, ca_bundle=run.ca_bundle) as index:
                 try:
@@ -177,11 +174,11 @@ def _build_anew(plan: Dict[str, Any], in_dir: str, log: BinaryIO, deadline: floa
                     raise BuildError(reason, words, error.detail) from error
     finally:
         trees.remove(work)
-    _say("proving what was built")
+    log.say("proving what was built")
     package = prove(plan, deadline)
     distributions = freeze(env_dir, deadline)
     trees.remove_git(tree)
-    _say("compiling")
+    log.say("compiling")
     trees.compile_all(env_dir, deadline)
     manifest = {
         "v": 1,
@@ -214,6 +211,7 @@ class _Lines:
     interpreter: Interpreter
     inherited: List[str]
     commands: Commands
+    log: Log
     work: str
     ca_bundle: Optional[str]
 
@@ -225,7 +223,7 @@ class _Lines:
         variables = environments.line_variables(
             plan, home=home, index_url=index_url, pip_cache=cache, ca_bundle=self.ca_bundle
         )
-        _say("making the environment")
+        self.log.say("making the environment")
         environments.make_environment(
             self.interpreter, environment, inherited=self.inherited, commands=commands, variables=variables
         )
@@ -237,11 +235,9 @@ class _Lines:
         for kind, reason in (("setup", "SetupFailed"), ("install", "InstallFailed")):
             for number, line in enumerate(plan[kind], 1):
                 what = "{} {}/{}: {}".format(kind, number, len(plan[kind]), line)
-                _say(what)
                 commands.run(["/bin/sh", "-e", "-c", line], env=variables, cwd=tree, what=what, reason=reason)
         if plan["test_requirements"]:
             what = "testRequirements: pip install {}".format(" ".join(plan["test_requirements"]))
-            _say(what)
             argv = [os.path.join(environment, "bin", "python"), "-m", "pip", "install", *plan["test_requirements"]]
             commands.run(argv, env=variables, cwd=self.work, what=what, reason="InstallFailed")
 

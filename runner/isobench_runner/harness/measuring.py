@@ -25,6 +25,7 @@ from . import (
     private,
     reaping,
     rounds,
+    said,
     scripts,
     validate,
     wire,
@@ -159,6 +160,7 @@ def _run(session: Session, out_dir: str) -> None:
     measured = rounds.Measured()
     reason, tail, detail = None, "", {}
     kind = scripts.kind_of(session.test.decode("utf-8", "replace"))
+    session.said.say("{}, for {} s at most".format(" beside ".join(session.names), session.plan["budget_seconds"]))
     trees = {one.name: (one.tree, conduct.signatures(one.tree)) for one in session.revisions.values()}
     try:
         _device(session)
@@ -175,6 +177,9 @@ def _run(session: Session, out_dir: str) -> None:
     except Stop as stop:
         reason, tail = stop.reason, stop.words
     os.sched_setaffinity(0, session.cpus)
+    session.said.say(
+        "{} rounds; {}".format(len(measured.rounds), "done" if reason is None else "{}: {}".format(reason, tail))
+    )
     run["checks"], run["flags"] = session.checks, session.flags
     run.setdefault("plan", _plan(session, kind, None, single=True))
     run["gpu_seconds"] = round(time.monotonic() - begin, 3) if session.card is not None else 0.0
@@ -183,6 +188,7 @@ def _run(session: Session, out_dir: str) -> None:
     files = {
         "rounds.jsonl": "".join(json.dumps(line, sort_keys=True, allow_nan=False) + "\n" for line in measured.rounds),
         "run.json": json.dumps(run, sort_keys=True, allow_nan=False),
+        said.LOG: session.said.log().decode("utf-8", "replace"),
     }
     _conclude(out_dir, reason, tail, files, {**detail, "checks": session.checks})
 
@@ -251,8 +257,12 @@ def _untouched(session: Session, trees: Dict[str, Any]) -> None:
 def _functions(session: Session, run: Dict[str, Any], measured: rounds.Measured) -> None:
     if session.plan["role"] == "base":
         run["changed_share"] = validate.validate(session)
+        session.said.say("the test stands on base")
     frozen = calibrate.calibrate(session)
     run["calibration"] = frozen.as_dict()
+    session.said.say(
+        "{} samples of {} calls a round, after {} to warm up".format(frozen.k, frozen.loops, frozen.warmups)
+    )
     run["plan"] = _plan(session, scripts.SIX, frozen, single=frozen.single)
     one_round = rounds.OneRound(session, frozen, measured)
     _rounds(session, run, measured, one_round)

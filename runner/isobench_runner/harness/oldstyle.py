@@ -115,6 +115,7 @@ def _run(
         process.end()
         outcomes = _outcomes(env["OUTCOMES"])
         printed = process.printed()
+        session.said.printed(name, printed)
         session.trash.throw(folders["place"])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     usage = {

@@ -15,6 +15,7 @@ from . import choices, conduct, private, processes
 from .card import Card
 from .events import Calls, Fall
 from .processes import Died, Late, Process
+from .said import Said
 
 BOOT = "import sys; sys.path[0] = sys.argv[1]; from importlib import import_module as load; load(sys.argv[2] + '.worker').main()"
 
@@ -46,6 +47,7 @@ class Session:
     code_caches: Dict[str, str] = field(default_factory=dict)
     data_bytes: Optional[int] = None
     card: Optional[Card] = None
+    said: Said = field(default_factory=Said)
 
     def __post_init__(self) -> None:
         self.revisions = {
@@ -139,6 +141,7 @@ class Worker:
     def end(self, *, keep_code_cache: bool = False) -> None:
         """Kill it with everything below it and remove its folders; a pilot's compiled kernels may be kept for its revision."""
         self._process.end()
+        self._session.said.printed(self.name, self._process.printed())
         if keep_code_cache and os.path.isdir(os.path.join(self._folders["cache"], "code")):
             self._session.code_caches[self.name] = self._folders["cache"]
         else:

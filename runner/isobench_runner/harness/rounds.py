@@ -338,6 +338,7 @@ def run_rounds(session: Session, measured: Measured, one_round: Any) -> None:
             ratio = human_performance(kept, session.other)
             ratios = log_ratios(kept, session.other)
             verdict = ranks.look_verdict(ratios, delta=delta, floor=floor, human_performance=ratio)
+            session.said.say("{} rounds: {}".format(len(kept), verdict))
             if verdict != "inconclusive":
                 measured.stopped = "verdict"
                 return

@@ -94,6 +94,12 @@ class _Record:
         self.body["attempts"].append(attempt.to_json())
         counts = {kind: sum(row["kind"] == kind for row in self.body["attempts"]) for kind in ("regenerate", "repair")}
         self.write(**counts)
+        row = self.body["attempts"][-1]
+        words = f": {row['words']}" if row["words"] else ""
+        print(
+            f"generate: answer {len(self.body['attempts'])} ({row['kind']}, {row['model']}): {row['verdict']}{words}",
+            flush=True,
+        )
 
     def accept(self, script: str, **fields: Any) -> None:
         write_atomic(self._output / "test.py", script.encode())

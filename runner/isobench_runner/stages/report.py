@@ -21,7 +21,7 @@ from isobench_runner.contract import (
     StageError,
 )
 from isobench_runner.outcome import Outcome, read_outcome
-from isobench_runner.reporting import collect, generate, measure, prepare
+from isobench_runner.reporting import collect, generate, log, measure, prepare
 from isobench_runner.store import Store, StoreError
 
 
@@ -62,6 +62,8 @@ def conclude(request: Request, root: Path, store: Store) -> Report:
 def run(request: Request, root: Path, output: Path, store: Store) -> int:
     """Write the termination message; returns the exit code that Kubernetes acts upon."""
     report = conclude(request, root, store)
+    print(log.conclusion(report), flush=True)
+    log.keep(report, root, store, os.environ)
     message = report.message(request)
     (output / "message").write_text(message)
     Path(os.environ.get("ISOBENCH_TERMINATION", "/dev/termination-log")).write_text(message)

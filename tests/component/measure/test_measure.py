@@ -7,6 +7,7 @@ from statistics import median
 
 import pytest
 
+from isobench_runner.harness.said import CUT, MAX_BYTES
 from support.prepared import Job, Measured, changed_function, found_interpreters, make_environment, six
 
 pytestmark = pytest.mark.slow
@@ -264,3 +265,23 @@ def test_every_interpreter_found_measures(tmp_path: Path, interpreter: Path) -> 
     assert measured.reason is None, measured.why
     assert measured.run["equivalence"]["equal"] is True
     assert measured.run["changed_share"] > 0.9
+
+
+def test_what_a_run_says_and_a_test_prints_is_shown_and_kept_alike(tmp_path: Path) -> None:
+    loud = SEEDED.replace("return [tiny.work(data)]", "print('seed', data > 0); return [tiny.work(data)]")
+    measured = job_of(tmp_path, other=FAST).measure(loud, budget_seconds=2)
+    log = (measured.folder / "out" / "measure.log").read_text()
+    assert log in measured.output
+    assert "measure:     0.0 s  base beside head, for 2 s at most\n" in log
+    assert "head | seed True\n" in log
+    assert log.rstrip().endswith(f"{len(measured.rounds)} rounds; done" if measured.reason is None else measured.reason)
+
+
+def test_a_test_that_floods_its_output_does_not_flood_the_log(tmp_path: Path) -> None:
+    flood = SEEDED.replace(
+        "return [tiny.work(data)]", "import random; print(random.random(), 'x' * 20000); return [tiny.work(data)]"
+    )
+    measured = job_of(tmp_path, other=FAST).measure(flood, budget_seconds=20)
+    log = (measured.folder / "out" / "measure.log").read_bytes()
+    assert len(log) <= MAX_BYTES + len(CUT)
+    assert log in measured.output.encode()
