@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +12,7 @@ from typing import BinaryIO
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import from_url
 
-from .places import BLOCK, Found, UnreachableError, whole
+from .places import BLOCK, FRESH_SECONDS, Found, UnreachableError, whole
 
 
 class Bucket:
@@ -77,6 +78,18 @@ class Bucket:
             except FileNotFoundError:
                 return False
         return True
+
+    def written(self, name: str) -> float | None:
+        with self._asking():
+            try:
+                found: float = self._bucket.head(name)["last_modified"].timestamp()
+            except FileNotFoundError:
+                return None
+        return found
+
+    def fresh(self, name: str) -> bool:
+        written = self.written(name)
+        return written is not None and time.time() - written <= FRESH_SECONDS
 
     def remove(self, name: str) -> None:
         with self._asking(), contextlib.suppress(FileNotFoundError):

@@ -10,11 +10,14 @@ import importlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 BLOCK = 1 << 20
+FRESH_SECONDS = 1800.0
+"""A file that was written longer ago might be taken for one that nobody needs; far below the least age at which any is."""
 CREDENTIALS_VARIABLE = "ISOBENCH_STORE_CREDENTIALS"
 
 
@@ -47,6 +50,12 @@ class Place(Protocol):
 
     def exists(self, name: str) -> bool:
         """Whether there is one."""
+
+    def written(self, name: str) -> float | None:
+        """When it was written, in seconds since the epoch; None where there is none."""
+
+    def fresh(self, name: str) -> bool:
+        """Whether there is one that counts as written just now; one that does not has to be written anew by whoever relies on it."""
 
     def remove(self, name: str) -> None:
         """Take a file away, or leave it away."""
@@ -117,6 +126,23 @@ class Folder:
 
     def exists(self, name: str) -> bool:
         return (self.root / name).exists()
+
+    def written(self, name: str) -> float | None:
+        try:
+            return (self.root / name).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def fresh(self, name: str) -> bool:
+        written = self.written(name)
+        if written is None:
+            return False
+        if time.time() - written > FRESH_SECONDS:
+            try:
+                os.utime(self.root / name)
+            except OSError:
+                return False
+        return True
 
     def remove(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)

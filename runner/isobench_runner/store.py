@@ -6,6 +6,7 @@ a place promises (`places.py`).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -62,10 +63,10 @@ class Store:
         )
 
     def put(self, content: bytes) -> str:
-        """Keep bytes; returns `sha256:<hex>`."""
+        """Keep bytes; returns `sha256:<hex>`. What was there is as young as what is new, or it could be taken for garbage."""
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         try:
-            if not self.place.exists(_place_of(digest)):
+            if not self.place.fresh(_place_of(digest)):
                 self.place.write(_place_of(digest), io.BytesIO(content))
         except UnreachableError as error:
             raise StoreError(str(error)) from error
@@ -121,7 +122,7 @@ class Store:
             digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
             file.seek(0)
             try:
-                if not self.place.exists(_place_of(digest)):
+                if not self.place.fresh(_place_of(digest)):
                     self.place.write(_place_of(digest), file)
             except UnreachableError as error:
                 raise StoreError(str(error)) from error
@@ -203,6 +204,38 @@ class Store:
             _, first, rest = one.name.split("/", 2)
             yield one._replace(name=f"sha256:{first}{rest}")
 
+    def names(self) -> Iterator[tuple[str, str, float]]:
+        """Every name, the digest that it means, and when it was given.
+
+        Raises:
+            StoreError: a file among the names holds none.
+        """
+        for one in self.place.files("names"):
+            with contextlib.suppress(FileNotFoundError):
+                digest, _, name = self.place.read(one.name).decode("utf-8", "replace").rstrip("\n").partition("\n")
+                if not _DIGEST.fullmatch(digest) or self._name(name) != one.name:
+                    msg = f"{self.place}/{one.name} is no name of a blob; delete it and retry"
+                    raise StoreError(msg)
+                yield name, digest, one.written
+
     def delete(self, digest: str) -> None:
         """Take a blob away."""
         self.place.remove(_place_of(digest))
+
+    def written_at(self, digest: str) -> float | None:
+        """When a blob was written last, in seconds since the epoch; None where there is none."""
+        return self.place.written(_place_of(digest))
+
+    def named_at(self, name: str) -> float | None:
+        """When a name was given or used last, in seconds since the epoch; None where there is none."""
+        return self.place.written(self._name(name))
+
+    def use(self, name: str) -> str | None:
+        """The digest under a name that is about to be relied on: from now on it counts as given just now."""
+        digest = self.resolve(name)
+        try:
+            if digest is not None and not self.place.fresh(self._name(name)):
+                self.point(name, digest)
+        except UnreachableError as error:
+            raise StoreError(str(error)) from error
+        return digest

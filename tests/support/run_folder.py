@@ -338,7 +338,7 @@ class _Commit:
             "revisions": self._revisions(result),
             "artifacts": {"inputs": self.inputs()} | ({"generation": generation} if generation else {}),
             "test": {"digest": self.store.put(case.script.encode()), "origin": "generated" if case.generated else "given", "attempts": 2 if case.generated else 1} | ({"model": "gpt-4.1"} if case.generated else {}),
-            "usage": {"promptTokens": 10473 if case.generated else 0, "completionTokens": 813 if case.generated else 0, "usd": "0.03" if case.generated else "0.00", "gpuSeconds": 0},
+            "usage": {"promptTokens": 10473 if case.generated else 0, "completionTokens": 813 if case.generated else 0, "usd": "0.03" if case.generated else "0.00", "gpuSeconds": "0"},
         }  # fmt: skip
         if result is not None:
             status["result"] = result[1]
@@ -377,8 +377,8 @@ def write_run_folder(directory: Path, cases: tuple[Case, ...] = CASES, *, datase
             "lastTransitionTime": "2026-11-20T10:05:00Z",
         }
         body = {
-            "apiVersion": "isobench.dev/v1alpha1", "kind": "Dataset", "metadata": {"name": "dataset"}, "spec": {"format": "commits"},
-            "status": {"conditions": [done], "digest": f"sha256:{_sha('dataset', 64)}", "records": sum(case.reason is None for case in cases)},
+            "apiVersion": "isobench.dev/v1alpha1", "kind": "Dataset", "metadata": {"name": "dataset", "namespace": "default", "uid": _sha("dataset", 32)}, "spec": {"format": "commits"},
+            "status": {"conditions": [done, {**done, "type": "Finished"}], "digest": f"sha256:{_sha('dataset', 64)}", "records": sum(case.reason is None for case in cases)},
         }  # fmt: skip
         (directory / "status" / "dataset-dataset.yaml").write_text(yaml.safe_dump(body, sort_keys=False))
     return directory

@@ -27,6 +27,7 @@ _COMMANDS = {
     "selftest": ("selftest", "Say what this machine, or each node of a cluster, can tell apart."),
     "pull": ("pull", "Copy what a Commit or a Dataset has in the store into a folder."),
     "logs": ("logs", "Show what a stage has said, live or from the store."),
+    "gc": ("gc", "List, or delete, what of the store nothing refers to any more."),
     "explain": ("explain", "Say what a reason or the test contract means, and what to do."),
     "generate": ("generate", "Write performance tests for a folder of commit extractions."),
     "import": ("import_", "Turn an experiments.yaml or a folder of extractions into manifests."),

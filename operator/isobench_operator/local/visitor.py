@@ -9,7 +9,7 @@ import json
 import secrets
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from isobench_operator.cluster.kube import Api, KubeCluster
 from isobench_operator.cluster.kube_pods import UserLogin, execute, visiting
 from isobench_operator.cluster.ports import ClusterError, Key
+from isobench_operator.core.naming import GROUP
 from isobench_operator.core.settings import PodSettings
 from isobench_operator.core.visits import visit
 from isobench_operator.settings import client_settings
@@ -55,6 +56,22 @@ class Visitor:
             )
             raise PullError(words)
         return found
+
+    async def all_of(self, kind: str) -> list[Json]:
+        """Every custom resource of a kind, in every namespace.
+
+        Raises:
+            ClusterError: the API server does not answer, or does not allow it.
+        """
+        return [one async for page in KubeCluster(self.api).pages(kind) for one in page]
+
+    async def kinds(self) -> set[str]:
+        """The kinds of our group that the API server knows."""
+        group = await self.api.get(f"/apis/{GROUP}")
+        pages = [await self.api.get(f"/apis/{one['groupVersion']}") for one in group.get("versions") or ()]
+        return {
+            str(one["kind"]) for page in pages for one in page.get("resources") or () if "/" not in str(one["name"])
+        }
 
     async def settings(self) -> PodSettings:
         """How pods are made here: what the chart left in the namespace."""
@@ -97,6 +114,19 @@ class StorePod:
             await self.run("resolve", name, output=spool)
             spool.seek(0)
             found: str | None = json.loads(spool.read()).get(name)
+            return found
+
+    async def ask(self, command: str, request: Mapping[str, Any]) -> Json:
+        """Ask for what takes more words than a URL holds; returns the answer.
+
+        Raises:
+            ClusterError: the store does not answer, or refuses; with its words.
+        """
+        body = json.dumps(request).encode()
+        with tempfile.TemporaryFile() as spool:
+            await self.run(command, stdin=b"%d\n%s" % (len(body), body), output=spool)
+            spool.seek(0)
+            found: Json = json.loads(spool.read())
             return found
 
     async def bring(self, digests: Iterable[str], store: Store) -> None:

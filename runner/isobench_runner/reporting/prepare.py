@@ -244,7 +244,7 @@ def _kept_in_store(plan: dict[str, Any], out: Path, store: Store) -> tuple[str, 
     """
     name = environment_name(plan["key"])
     manifest = read_manifest(plan, out)
-    stored = store.resolve(name)
+    stored = store.use(name)
     if plan["hit"]:
         known = store.get_json(stored) if stored is not None else {}
         if stored is None or known.get("distributions") != manifest["distributions"]:

@@ -138,7 +138,7 @@ def _use_accepted(request: GenerateRequest, record: _Record, store: Store) -> bo
             model=model_key(model),
             fallen=fallen_key(request),
         )
-        digest = store.resolve(name)
+        digest = store.use(name)
         try:
             source = None if digest is None else store.get(digest).decode()
         except (StoreError, ValueError):

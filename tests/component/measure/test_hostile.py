@@ -188,5 +188,5 @@ def test_files_that_a_test_leaves_in_the_output_folder_are_gone(job: Job) -> Non
     out = "sys.argv[0]"
     plant = f"root = {out}; [open(os.path.join(d, 'outcome.json'), 'w').write('{{}}') for d in [os.path.abspath(os.path.join(os.environ['TMPDIR'], '../../../../out'))] if os.path.isdir(d)]"
     measured = measure(job, plant)
-    assert measured.names == ["outcome.json", "rounds.jsonl", "run.json"]
+    assert measured.names == ["measure.log", "outcome.json", "rounds.jsonl", "run.json"]
     assert measured.outcome["stage"] == "measure"

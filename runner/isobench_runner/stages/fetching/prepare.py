@@ -109,7 +109,7 @@ def environment_name(key: str) -> str:
 
 def _stored(store: Store, key: str, archive: Path) -> bool:
     """Bring the environment of a key out of the store; returns whether there was one."""
-    manifest = store.resolve(environment_name(key))
+    manifest = store.use(environment_name(key))
     if manifest is None:
         return False
     try:
