@@ -1,7 +1,8 @@
 """`python -m isobench_runner <stage> --in DIR --out DIR`: runs one trusted stage, files to files.
 
 The request comes as ISOBENCH_REQUEST. A typed failure before `report` is written to the output folder as outcome.json and exits 0,
-so that `report` runs and can tell it; `report` alone turns an outcome into an exit code.
+so that `report` runs and can tell it; `report` alone turns an outcome into an exit code. Where the kernel has killed for memory, `report`
+would not be run: the exit code says it then.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import traceback
 from pathlib import Path
 
 from .contract import EXIT_AGAIN, REQUEST_VARIABLE, Reason, Request, StageError, parse_request
+from .harness.pod import KILLED, oom_kills
 from .outcome import write_outcome
 from .places import UnreachableError, open_place, take_credentials
 from .store import Store, StoreError
@@ -44,9 +46,11 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.stage == "report":
         return _run(arguments.stage, request, arguments.input, arguments.output)
     log = arguments.output / f"{arguments.stage}.log"
+    kills = oom_kills()
     with Transcript(log, secrets_of(request, os.environ)):
         print(f"{arguments.stage}: for {request.commit}, attempt {request.attempt}", flush=True)
-        return _run(arguments.stage, request, arguments.input, arguments.output)
+        code = _run(arguments.stage, request, arguments.input, arguments.output)
+    return KILLED if oom_kills() > kills else code
 
 
 def _run(name: str, request: Request, source: Path, target: Path) -> int:

@@ -165,6 +165,7 @@ def _models(commit: Commit) -> tuple[tuple[Model, ...], list[Input]]:
                 model=endpoint.model,
                 base_url=endpoint.base_url,
                 key_file=_path(inputs, f"model-{index}"),
+                key_origin=f"Secret {key.name}, key {key.key}" if key is not None else None,
                 temperature=endpoint.temperature or generate.temperature,
                 max_tokens=endpoint.max_tokens or generate.max_tokens,
                 reasoning_effort=endpoint.reasoning_effort,

@@ -57,6 +57,7 @@ class Model:
     Attributes:
         provider: `openai` (any server of that protocol) or `anthropic`.
         key_file: where the key is mounted; None for a server that wants none.
+        key_origin: what is mounted there, in words, for whoever has to create it.
         temperature: as written in the spec ("0.2"), or None for the server's default.
         max_tokens: the most tokens of one answer.
     """
@@ -65,6 +66,7 @@ class Model:
     model: str
     base_url: str | None = None
     key_file: str | None = None
+    key_origin: str | None = None
     temperature: str | None = None
     max_tokens: int = 10000
     reasoning_effort: str | None = None

@@ -1,6 +1,6 @@
 """`python3 -I -S harness.pyz build|unpack|measure --in DIR --out DIR`: everything that executes in a user's image enters here.
 
-An untrusted container always exits 0 unless it is killed; what happened stands in outcome.json. Only the command that is asked for is
+An untrusted container exits 0, and what happened stands in outcome.json; unless it, or a process of it, is killed for its memory. Only the command that is asked for is
 imported: the measuring parent has to stay small.
 """
 
@@ -10,11 +10,12 @@ import sys
 import traceback
 from typing import List, Optional
 
+from . import pod
 from .wire import failed_before, write_outcome
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Run a command of the harness; always returns 0 once the arguments are understood."""
+    """Run a command of the harness; returns 0 once the arguments are understood, or `pod.KILLED`."""
     parser = argparse.ArgumentParser(
         prog="harness.pyz", description="isobench's harness, run inside of a user's image."
     )
@@ -28,6 +29,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     if failed_before(in_dir):
         return 0
     os.makedirs(out_dir, exist_ok=True)
+    kills = pod.oom_kills()
     try:
         if arguments.command == "build":
             from . import building
@@ -45,7 +47,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         traceback.print_exc()
         full = isinstance(error, OSError) and error.errno == 28
         write_outcome(out_dir, arguments.command, "DiskFull" if full else "InternalError", traceback.format_exc())
-    return 0
+    return pod.KILLED if pod.oom_kills() > kills else 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
 CAUSE_SHARE = 0.10
+KILLED = 137
+"""128 + SIGKILL: what the kubelet expects of a container in which the kernel killed for memory."""
+_NO_LIMIT_BYTES = 1 << 60
 
 
 def read(path: str) -> Optional[str]:
@@ -50,6 +53,23 @@ def granted(cpus: Sequence[int], limit: Optional[float]) -> List[int]:
     """
     ordered = sorted(cpus)
     return ordered if limit is None else ordered[-max(1, min(len(ordered), int(limit))) :]
+
+
+def oom_kills(root: str = "/") -> int:
+    """How many processes the kernel has killed at the container's own memory limit; 0 where it has none.
+
+    The kubelet takes a container for failed once one was, even where its first process goes on and exits 0. Of an init container it
+    then neither starts the next one nor ends the pod (isInitContainerFailed against getPhase), so that container has to exit KILLED.
+    """
+    groups = os.path.join(root, "sys/fs/cgroup")
+    for limit, events in (
+        ("memory.max", "memory.events"),
+        ("memory/memory.limit_in_bytes", "memory/memory.oom_control"),
+    ):
+        given = read(os.path.join(groups, limit)) or ""
+        if given.isdigit() and int(given) < _NO_LIMIT_BYTES:
+            return _numbers(read(os.path.join(groups, events))).get("oom_kill", 0)
+    return 0
 
 
 def words(cpus: Sequence[int], limit: Optional[float]) -> Optional[str]:

@@ -46,13 +46,14 @@ def key_from_file(model: Model) -> str | None:
     """
     if model.key_file is None:
         return None
+    place = model.key_origin or model.key_file
     try:
         key = Path(model.key_file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise KeyMissing(f"the key of {name_of(model)} cannot be read from {model.key_file}: {what}") from error
+        raise KeyMissing(f"the key of {name_of(model)} cannot be read from {place}: {what}; create it") from error
     if not key:
-        raise KeyMissing(f"the key of {name_of(model)} in {model.key_file} is empty")
+        raise KeyMissing(f"the key of {name_of(model)} in {place} is empty")
     return key
 
 

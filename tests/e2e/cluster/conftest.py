@@ -64,7 +64,7 @@ def helm(kube: Kube, node: Cluster | None) -> Helm:
     """The release, installed anew: what an earlier session left is gone first."""
     binary = str(node.bin / "helm") if node is not None else "helm"
     release = Helm(kube, binary=binary, release=RELEASE, namespace=RELEASE, work=WORK)
-    if not KEEP:
+    if not (KEEP and kube.read(f"/api/v1/namespaces/{RELEASE}")):
         release.clean()
     release.install()
     return release

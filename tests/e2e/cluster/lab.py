@@ -154,7 +154,7 @@ class Lab:
     def records(self, dataset: str, folder: Path) -> list[Json]:
         """The rows of a Dataset, pulled."""
         self.isobench("pull", f"dataset/{dataset}", "-n", self.namespace, "--out", str(folder))
-        return [json.loads(line) for line in next(folder.rglob("dataset.jsonl")).read_text().splitlines()]
+        return [json.loads(line) for line in (folder / f"{dataset}.jsonl").read_text().splitlines()]
 
     def embedded(self, name: str, folder: Path) -> Json:
         """The record of the same Commit from `isobench run` on this machine, its image ignored."""

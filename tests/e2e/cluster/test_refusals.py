@@ -57,6 +57,7 @@ def test_an_image_that_does_not_exist_is_told_while_it_waits(lab: Lab) -> None:
 
 def test_too_few_gpus_are_told_while_it_waits(lab: Lab) -> None:
     lab.commit("greedy", pod={"resources": {"limits": {"nvidia.com/gpu": "64"}}})
+    until("it comes to measuring", lambda: "base" in lab.roles_run("greedy"))
     waits_as(lab, "greedy", "Unschedulable", "nvidia.com/gpu")
     lab.kube.kubectl("delete", "commit", "greedy", "-n", lab.namespace)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from isobench_runner.harness.pod import Pressure, describe, granted, quota, words
+from isobench_runner.harness.pod import Pressure, describe, granted, oom_kills, quota, words
 
 V2 = {
     "sys/fs/cgroup/cpu.max": "250000 100000",
@@ -74,3 +74,18 @@ def test_what_is_wrong_with_a_containers_cpus_is_said() -> None:
     assert "sees 8 CPUs and may use 4" in (words(range(8), 4.0) or "")
     assert "no whole number" in (words(range(3), 2.5) or "")
     assert "share one CPU" in (words([0], None) or "")
+
+
+@pytest.mark.parametrize(
+    ("files", "kills"),
+    [
+        ({**V2, "sys/fs/cgroup/memory.events": "low 0\noom 3\noom_kill 2"}, 2),
+        ({**V1, "sys/fs/cgroup/memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1"}, 1),
+        ({**V2, "sys/fs/cgroup/memory.max": "max", "sys/fs/cgroup/memory.events": "oom_kill 2"}, 0),
+        ({"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712", "sys/fs/cgroup/memory/memory.oom_control": "oom_kill 4"}, 0),
+        (V1, 0),
+        ({}, 0),
+    ],
+)  # fmt: skip
+def test_kills_at_the_containers_own_limit_alone_are_counted(tmp_path: Path, files: dict[str, str], kills: int) -> None:
+    assert oom_kills(tree(tmp_path, files)) == kills
