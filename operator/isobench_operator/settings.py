@@ -113,10 +113,11 @@ class ServiceAccounts(ApiModel):
 
 
 class Jobs(ApiModel):
-    """Of every Job."""
+    """Of every Job; waiting_seconds is how long one that cannot run is waited for, where somebody has to act."""
 
     backoff_limit: Annotated[StrictInt, Field(ge=0, le=20)] = 2
     ttl_seconds: Annotated[StrictInt, Field(ge=0, le=2**31 - 1)] | None = None
+    waiting_seconds: Annotated[StrictInt, Field(ge=60, le=30 * 86400)] = int(Settings.waiting_seconds)
 
 
 class Logging(ApiModel):
@@ -212,6 +213,7 @@ def load(path: Path) -> OperatorSettings:
             secret=_key(Path(found.nonce_key_file)),
             pods=_pods(found),
             namespaces=None if found.work_namespaces is None else frozenset(found.work_namespaces),
+            waiting_seconds=float(found.jobs.waiting_seconds),
         ),
         namespaces=found.watch.namespaces,
         log_level=found.logging.level,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from isobench_operator.core.settings import RELEASE, CaBundle, PodSettings, Storage
+from isobench_operator.core.settings import RELEASE, CaBundle, PodSettings, Settings, Storage
 from isobench_operator.settings import OperatorSettings, load
 from support.helm import CHART, KUBERNETES, NAMESPACE, ROOT, config, helm, pick, render
 
@@ -125,6 +125,11 @@ def test_the_defaults_are_those_of_the_code(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_the_operator_reads_what_the_values_say(tmp_path: Path, values: Json, wanted: Json) -> None:
     assert loaded(tmp_path, values).decisions.pods == replace(PodSettings(), **wanted)
+
+
+def test_how_long_a_stuck_job_is_waited_for_is_a_value(tmp_path: Path) -> None:
+    assert loaded(tmp_path, {"jobs": {"waitingSeconds": 86400}}).decisions.waiting_seconds == 86400.0
+    assert loaded(tmp_path, {}).decisions.waiting_seconds == Settings(secret="").waiting_seconds
 
 
 def test_a_whole_cluster_is_watched_and_its_work_namespaces_are_known(tmp_path: Path) -> None:

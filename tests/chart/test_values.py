@@ -70,6 +70,7 @@ def nested(path: str, value: Any) -> Json:
         ({"proxy": {"https": "http://me:word@proxy.local"}}, "at '/proxy/https'"),
         ({"caBundle": {"pem": "ca.crt"}}, "at '/caBundle/pem'"),
         ({"jobs": {"ttlSeconds": 60}}, "at '/jobs/ttlSeconds'"),
+        ({"jobs": {"waitingSeconds": 5}}, "at '/jobs/waitingSeconds'"),
         ({"jobs": {"resources": {"measure": {"limits": {"memory": "16 GB"}}}}}, "at '/jobs/resources/measure/limits/memory'"),
         ({"networkPolicy": {"git": [{"cidr": "10.0.0.0/8"}]}}, "additional properties 'cidr' not allowed"),
         ({"workNamespaces": ["Team A"]}, "at '/workNamespaces/0'"),

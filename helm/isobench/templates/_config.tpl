@@ -41,6 +41,7 @@ serviceAccounts:
 jobs:
   backoffLimit: {{ .Values.jobs.backoffLimit }}
   ttlSeconds: {{ toJson .Values.jobs.ttlSeconds }}
+  waitingSeconds: {{ .Values.jobs.waitingSeconds | int }}
 logging:
   level: {{ .Values.operator.logLevel }}
   format: {{ .Values.operator.logFormat }}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from isobench_operator.core.settings import CaBundle, PodSettings
+from isobench_operator.core.settings import CaBundle, PodSettings, Settings
 from isobench_operator.settings import OperatorSettings, SettingsError, load
 
 KEY = "0123456789abcdef" * 4
@@ -59,6 +59,13 @@ def test_an_empty_configuration_is_the_defaults(written: Any) -> None:
 )
 def test_every_field_reaches_the_pods(written: Any, text: str, attribute: str, value: object) -> None:
     assert getattr(written(text).decisions.pods, attribute) == value
+
+
+def test_how_long_a_stuck_job_is_waited_for_reaches_the_decisions(written: Any) -> None:
+    assert written("jobs: {waitingSeconds: 7200}").decisions.waiting_seconds == 7200.0
+    assert written("gpus: 1").decisions.waiting_seconds == Settings(secret="").waiting_seconds
+    with pytest.raises(SettingsError, match=r"jobs\.waitingSeconds: 5: must be at least 60"):
+        written("jobs: {waitingSeconds: 5}")
 
 
 def test_a_claim_and_resources_replace_the_defaults_of_their_own_alone(written: Any) -> None:
