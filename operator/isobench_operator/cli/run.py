@@ -143,7 +143,7 @@ def command(
     from isobench_operator.reporting import write_report
 
     try:
-        bundle = load(files, environ=os.environ)
+        bundle = load(files, environ=os.environ, publishing=publish)
     except DocumentErrors as errors:
         _fail([str(error) for error in errors.errors])
         return

@@ -30,7 +30,9 @@ _SERVER_METADATA = frozenset(
 _VERSIONS = {**dict.fromkeys(KINDS, API_VERSION), **dict.fromkeys(plain.KINDS, "v1")}
 
 
-def load(paths: Sequence[Path], *, environ: Mapping[str, str], secrets_required: bool = True) -> Bundle:
+def load(
+    paths: Sequence[Path], *, environ: Mapping[str, str], secrets_required: bool = True, publishing: bool = True
+) -> Bundle:
     """Read manifests.
 
     Args:
@@ -38,11 +40,12 @@ def load(paths: Sequence[Path], *, environ: Mapping[str, str], secrets_required:
         environ: where `env: NAME` finds its value.
         secrets_required: whether a Secret that is nowhere on disk, or a variable that is not set, is an error; not for a bundle that
             a cluster will run, which has its own.
+        publishing: whether Datasets are pushed; where not, their token may be missing.
 
     Raises:
         DocumentErrors: with everything that is wrong in any of the files.
     """
-    loader = _Loader(Synthetic(environ=environ, secrets_required=secrets_required))
+    loader = _Loader(Synthetic(environ=environ, secrets_required=secrets_required, publishing=publishing))
     unique = list({path.absolute(): path for path in paths}.values())
     for path in unique:
         documents, errors = read(path)
@@ -226,7 +229,7 @@ class _Loader:
         for document, reference in self.asked:
             if (reference.kind, reference.name) in self.broken:
                 continue
-            if reference.kind == "Secret" and not self.synthetic.secrets_required:
+            if reference.kind == "Secret" and not self.synthetic.requires(reference.path):
                 continue
             entries = held[reference.kind].get(reference.name)
             path = reference.path

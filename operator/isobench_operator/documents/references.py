@@ -22,6 +22,7 @@ from .words import models_in
 
 MAX_TEXT = 64 * 1024 * 1024
 """Bytes of a file named by `file:`; an extraction with old_content is the largest there is."""
+PUBLISH: Loc = ("spec", "publish")
 _PLACEHOLDER = {"name": "x", "key": "x"}
 _FILE_NAME = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
@@ -52,10 +53,15 @@ class Synthetic:
 
     environ: Mapping[str, str]
     secrets_required: bool
+    publishing: bool = True
     config_maps: dict[str, dict[str, str]] = field(default_factory=dict)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     sources: dict[tuple[str, str], Location] = field(default_factory=dict)
+
+    def requires(self, path: Loc) -> bool:
+        """Whether the Secret that stands there has to be at hand; the Hub's token is needed by a push alone."""
+        return self.secrets_required and (self.publishing or path[:2] != PUBLISH)
 
 
 @dataclass(frozen=True)
@@ -205,7 +211,7 @@ class Rewriter:
         secret = self._synthetic.environ.get(value)
         if secret:
             self._synthetic.secrets[name] = {value: secret}
-        elif self._synthetic.secrets_required:
+        elif self._synthetic.requires(path):
             self._error(path, value, "is not set in the environment", f"export {value}=…")
             return None
         self._synthetic.variables[name] = value

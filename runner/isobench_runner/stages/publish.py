@@ -78,7 +78,7 @@ def _token(publish: Publish) -> str:
     try:
         token = Path(publish.token_file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        words = f"publish.secretKeyRef: {publish.token_file} cannot be read: create the Secret and its key"
+        words = f"publish.secretKeyRef: there is no token: create the Secret and its key, or set its variable ({publish.token_file} cannot be read)"
         raise StageError(Reason.MISSING_INPUT, words) from error
     if not token:
         raise StageError(Reason.MISSING_INPUT, "publish.secretKeyRef: the Secret's key is empty")

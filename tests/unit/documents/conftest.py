@@ -32,10 +32,12 @@ def folder(tmp_path: Path) -> Path:
 def loaded(folder: Path) -> Loader:
     """Load one manifest of that folder."""
 
-    def loaded(text: str, *, environ: Mapping[str, str] | None = None, secrets_required: bool = True) -> Bundle:
+    def loaded(
+        text: str, *, environ: Mapping[str, str] | None = None, secrets_required: bool = True, publishing: bool = True
+    ) -> Bundle:
         path = folder / "manifest.yaml"
         path.write_text(textwrap.dedent(text))
-        return load([path], environ=environ or {}, secrets_required=secrets_required)
+        return load([path], environ=environ or {}, secrets_required=secrets_required, publishing=publishing)
 
     return loaded
 

@@ -10,7 +10,7 @@ import pytest
 from isobench_operator.api import Commit
 from isobench_operator.documents import DocumentErrors, Location, load
 
-from .conftest import SHA, Loader
+from .conftest import SHA, Loader, Refuser
 
 COMMIT = f"""\
 apiVersion: isobench.dev/v1alpha1
@@ -109,6 +109,32 @@ def test_for_a_cluster_no_secret_has_to_be_here(loaded: Loader) -> None:
     assert loaded(text, secrets_required=False).secrets == {}
     env = text.replace("secretKeyRef: {name: keys, key: openai}", "env: UNSET_KEY")
     assert list(loaded(env, secrets_required=False).variables.values()) == ["UNSET_KEY"]
+
+
+PUBLISHED = """\
+    apiVersion: isobench.dev/v1alpha1
+    kind: Dataset
+    metadata: {name: all}
+    spec:
+      source: {commits: {}}
+      publish: {repository: acme/all, env: HF_TOKEN}
+"""
+
+
+@pytest.mark.parametrize("form", ["env: HF_TOKEN", "secretKeyRef: {name: hub, key: token}"])
+def test_the_hubs_token_is_needed_by_a_push_alone(loaded: Loader, refused: Refuser, form: str) -> None:
+    text = PUBLISHED.replace("env: HF_TOKEN", form)
+    (dataset,) = loaded(text, publishing=False).datasets
+    assert dataset["spec"]["publish"]["secretKeyRef"]
+    (error,) = refused(text)
+    assert error.path.startswith("spec.publish.")
+
+
+def test_a_models_key_is_needed_whether_or_not_something_is_pushed(loaded: Loader) -> None:
+    text = CLUSTER.split("---\napiVersion: v1\nkind: Secret", maxsplit=1)[0]
+    for form in (text, text.replace("secretKeyRef: {name: keys, key: openai}", "env: UNSET_KEY")):
+        with pytest.raises(DocumentErrors):
+            loaded(form, publishing=False)
 
 
 def test_null_is_absent_and_status_is_not_applied(loaded: Loader) -> None:
