@@ -75,7 +75,9 @@ def resource_of_folder(folder: Path, kind: str, name: str) -> Json:
     """
     import yaml
 
-    path = folder / "status" / f"{kind.lower()}-{name}.yaml"
+    from isobench_operator.core.naming import file_stem
+
+    path = folder / "status" / f"{kind.lower()}-{file_stem(name)}.yaml"
     if not path.exists():
         there = sorted(one.stem.partition("-")[2] for one in (folder / "status").glob(f"{kind.lower()}-*.yaml"))
         raise click.UsageError(f"{path} is not there; {folder} has {', '.join(there[:20]) or 'no ' + kind}")

@@ -211,7 +211,7 @@ def _request(
         attempt=ident.attempt,
         repository_url="",
         repository="",
-        dataset=metadata["name"],
+        dataset=naming.file_stem(metadata["name"]),
         formats=tuple(spec.formats),
         views=tuple(spec.views),
         match_labels=tuple(sorted(source.selector.match_labels.items())),
@@ -319,7 +319,10 @@ def _ended(case: _Case, status: Json, came: Outcome, *, asked: str, delete: tupl
     status = {**status, "collectedAt": timestamp(case.now)}
     if data.get("dataset"):
         status |= {"digest": data["dataset"], "collectedGeneration": case.owner["metadata"].get("generation")}
-        status |= {name: data[name] for name in ("through", "files", "published") if data.get(name)}
+        status |= {name: data[name] for name in ("through", "published") if data.get(name)}
+        stem = naming.file_stem(case.owner["metadata"]["name"])
+        if data.get("files"):
+            status["files"] = [{**one, "name": f"{stem}{one['name']}"} for one in data["files"]]
         status |= {name: int(data.get(name) or 0) for name in ("records", "commits", "finished")}
     words = str(
         data.get("words") or came.tail or f"{status.get('records', 0)} records of {status.get('commits', 0)} Commits"

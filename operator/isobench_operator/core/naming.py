@@ -29,6 +29,8 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 MAX_NAME = 63
 """A Job's name becomes its pods' label `batch.kubernetes.io/job-name`, and a label's value holds 63 characters."""
+MAX_STEM = 200
+"""A file's name holds 255 bytes, endings and those of its unfinished copy included; an object's name may have 253."""
 _HASH = 8
 
 
@@ -46,6 +48,14 @@ def label_value(text: str) -> str:
     if len(text) <= MAX_NAME and re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", text):
         return text
     return dns_label(text)
+
+
+def file_stem(name: str) -> str:
+    """A resource's name as the beginning of file names: itself, or of a very long one the beginning and its hash."""
+    if len(name) <= MAX_STEM:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_HASH]
+    return f"{name[: MAX_STEM - _HASH - 1]}-{digest}"
 
 
 def child_name(*, owner: str, uid: str, role: str, attempt: int) -> str:

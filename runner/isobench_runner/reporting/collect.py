@@ -49,7 +49,11 @@ def conclude(request: CollectRequest, root: Path, store: Store) -> Report:
     words = f"{_some(summary['records'], 'record')} of {_some(summary['commits'], 'Commit')} in {request.dataset}"
     if lost:
         words += f"; {len(lost)} gave none"
-    files = [{"name": name, "digest": file["digest"], "size": file["bytes"]} for name, file in summary["files"].items()]
+    # Their endings alone: a message has no room for a long name, and whoever asked knows it.
+    files = [
+        {"name": name.removeprefix(request.dataset), "digest": file["digest"], "size": file["bytes"]}
+        for name, file in summary["files"].items()
+    ]
     data = {name: summary[name] for name in ("dataset", "records", "commits")}
     data |= {"files": files, "finished": request.finished, "through": request.through}
     if unpublished is not None and request.publish is not None and request.publish.dry_run:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from isobench_operator.core.naming import file_stem
 from isobench_runner.contract import CollectRequest, PrepareRequest, Reason, StageError, StoredFile, decode
 from isobench_runner.outcome import write_outcome
 from isobench_runner.reporting.collect import conclude
@@ -90,7 +91,22 @@ def test_the_digest_in_status_is_the_files(run):
     report = run.collect()
     content = (run.dataset / "dataset.jsonl").read_bytes()
     assert report.data["dataset"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
-    assert {item["name"] for item in report.data["files"]} == set(run.bytes())
+    assert {f"dataset{item['name']}" for item in report.data["files"]} == set(run.bytes())
+
+
+def test_the_message_of_the_longest_name_with_every_file_fits_and_no_file_name_is_too_long(run):
+    asked = request(dataset=file_stem("d" * 253), through="2026-11-20T10:05:00.123456Z", finished=10**9)
+    report = run.collect(asked)
+    names = run.bytes()
+    assert len(names) == 6
+    assert {name.removeprefix(asked.dataset) for name in names} == {item["name"] for item in report.data["files"]}
+    published = {
+        "repository": f"{'o' * 96}/{'d' * 96}",
+        "revision": "f" * 40,
+        **dict.fromkeys(("records", "added", "replaced", "kept"), 10**9),
+    }
+    report.data["published"] = published
+    assert decode(report.message(asked), nonce="n")["data"] == report.data
 
 
 def test_files_of_one_input_are_equal_byte_for_byte_in_whatever_order_its_commits_come(run, tmp_path, monkeypatch):
@@ -352,7 +368,7 @@ class ClusterRun(Run):
         self.dataset = self.folder / f"volume-{self.jobs}"
         self.monkeypatch.setenv("ISOBENCH_DATASET", str(self.dataset))
         report = super().collect(asked or request(files=files, folder="bench/dataset", finished=9, through="t"))
-        self.files = report.data["files"]
+        self.files = [{**one, "name": f"dataset{one['name']}"} for one in report.data["files"]]
         return report
 
     def shown(self):
@@ -370,7 +386,7 @@ def test_on_a_cluster_records_outlive_pods_and_commits(cluster):
     report = cluster.collect()
     before = cluster.bytes()
     assert cluster.shown() == before
-    assert {one["name"]: cluster.store.get(one["digest"]) for one in report.data["files"]} == before
+    assert {one["name"]: cluster.store.get(one["digest"]) for one in cluster.files} == before
     assert (report.data["finished"], report.data["through"]) == (9, "t")
     for path in (cluster.folder / "status").glob("commit-*.yaml"):
         path.unlink()

@@ -36,13 +36,27 @@ def collected(request: Any, _job: Any) -> Said:
     """A collection that went well, as `report` tells it."""
     published = {"repository": "acme/all", "revision": "f" * 40, "records": 1, "added": 1, "replaced": 0, "kept": 0}
     data = {"dataset": digest("d"), "records": 1, "commits": request.finished, "finished": request.finished}
-    data |= {"through": request.through, "files": [{"name": "all.jsonl", "digest": digest("d"), "size": 1}]}
+    data |= {"through": request.through, "files": [{"name": ".jsonl", "digest": digest("d"), "size": 1}]}
     return Said(data={**data, "published": published} if request.publish else data, tail="1 record")
 
 
 async def once(cluster: FakeCluster, *, settings: Any = SETTINGS, later: float = 0.0) -> Pass:
     clock = NOW + timedelta(seconds=later)
     return await Reconciler(cluster, settings, clock=lambda: clock).reconcile(ALL)
+
+
+async def test_a_dataset_with_the_longest_name_gets_files_whose_names_status_and_file_systems_take() -> None:
+    body = dataset()
+    body["metadata"]["name"] = "d" * 253
+    key = Key("Dataset", "bench", "d" * 253)
+    cluster = FakeCluster(body, ended("one"), answers=collected)
+    for _ in range(5):
+        await Reconciler(cluster, SETTINGS, clock=lambda: NOW).reconcile(key)
+    assert cluster.condition(key, "Succeeded") == ("True", "Collected")
+    (file,) = DatasetStatus.model_validate(cluster.status(key)).files
+    (job,) = cluster.jobs.values()
+    assert file.name == f"{request_of(job).dataset}.jsonl"
+    assert len(file.name) < 220
 
 
 async def test_all_finished_commits_are_collected_once() -> None:

@@ -44,6 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     listing.run(asked, out / "status", tmp_path / "job" / "in", store)
     collect.run(asked, tmp_path / "job" / "in", tmp_path / "job" / "out", store)
     status = conclude(asked, tmp_path / "job", store).data
+    status["files"] = [{**one, "name": f"all{one['name']}"} for one in status["files"]]
     body = {
         "apiVersion": "isobench.dev/v1alpha1",
         "kind": "Dataset",

@@ -48,6 +48,22 @@ def test_a_label_value_is_valid_for_any_text(text: str) -> None:
     assert LABEL.fullmatch(value)
 
 
+OBJECT = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", fullmatch=True)
+
+
+@given(OBJECT, OBJECT)
+def test_files_of_distinct_objects_have_distinct_names_that_any_file_system_takes(one: str, other: str) -> None:
+    assert len(f".{naming.file_stem(one)}.swe-perf.jsonl.12345678") <= 255
+    assert (naming.file_stem(one) == naming.file_stem(other)) == (one == other)
+
+
+@pytest.mark.parametrize(("length", "same"), [(1, True), (200, True), (201, False), (253, False)])
+def test_only_a_very_long_name_is_cut(length: int, *, same: bool) -> None:
+    name = "d" * length
+    assert (naming.file_stem(name) == name) is same
+    assert naming.file_stem(name).startswith(name[:190])
+
+
 def test_people_recognise_their_commit_in_a_job() -> None:
     name = naming.child_name(owner="vllm-0f40557a", uid="7e2c", role="prepare-head", attempt=2)
     assert name.startswith("vllm-0f40557a-prepare-head-2-")

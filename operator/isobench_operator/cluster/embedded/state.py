@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from isobench_operator.cluster.ports import ClusterError, Event, Key, Rejected
+from isobench_operator.core.naming import file_stem
 
 from .folders import remove_tree
 
@@ -168,7 +169,7 @@ class Folder:
             raise Rejected(
                 f"{key.kind} name {key.name!r} is no DNS-1123 subdomain: lower case letters, digits, '-' and '.'"
             )
-        return self.status / f"{key.kind.lower()}-{key.name}.yaml"
+        return self.status / f"{key.kind.lower()}-{file_stem(key.name)}.yaml"
 
     def write_resource(self, key: Key, body: Mapping[str, Any]) -> None:
         """Write a custom resource with its status. Raises ClusterError."""
@@ -215,7 +216,7 @@ class Folder:
         """Where a created ConfigMap lies. Raises Rejected."""
         if not _NAME.fullmatch(name) or len(name) > 253:
             raise Rejected(f"ConfigMap name {name!r} is no DNS-1123 subdomain")
-        return self.path / "configmaps" / f"{name}.json"
+        return self.path / "configmaps" / f"{file_stem(name)}.json"
 
     def append_event(self, key: Key, event: Event, at: str) -> None:
         """Add a line to events.jsonl. Raises ClusterError."""
