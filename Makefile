@@ -53,6 +53,7 @@ e2e-all: .venv/.synced  ## Every case on a cluster
 
 bench: .venv/.synced  ## Print every figure beside its bound
 	@for program in tests/bench/*.py; do echo "== $$program"; $(RUN) python $$program || exit 1; done
+	@echo "== tests/bench/timing --quick"; $(RUN) python tests/bench/timing --quick
 
 crds: .venv/.synced  ## Regenerate crds/ and the chart's copy
 	$(RUN) python -m isobench_operator.api.crds crds/
