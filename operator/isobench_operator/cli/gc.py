@@ -84,13 +84,15 @@ async def _of_folder(folder: Path, *, grace: float, delete: bool, output: str) -
 async def _of_cluster(
     where: tuple[Path | None, str | None, str | None], *, grace: float, delete: bool, output: str
 ) -> None:
-    from isobench_operator.local.collecting import look_in_cluster, take_away_in_cluster
+    from isobench_operator.local.collecting import known_in_cluster, look_in_cluster, take_away_in_cluster
     from isobench_operator.local.visitor import connect
     from isobench_runner.garbage import Garbage
 
-    async with connect(*where) as visitor, visitor.store(write=delete) as pod:
-        found = await look_in_cluster(visitor, pod, grace_seconds=grace)
-        gone = await take_away_in_cluster(pod, found) if delete else Garbage()
+    async with connect(*where) as visitor:
+        await known_in_cluster(visitor, grace_seconds=grace)  # a doubt needs no pod
+        async with visitor.store(write=delete) as pod:
+            found = await look_in_cluster(visitor, pod, grace_seconds=grace)
+            gone = await take_away_in_cluster(pod, found) if delete else Garbage()
     _tell(found, gone, grace=grace, delete=delete, output=output)
 
 

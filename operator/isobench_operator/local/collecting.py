@@ -147,16 +147,28 @@ async def resources_of_cluster(visitor: Visitor) -> list[Json]:
         ) from error
 
 
+async def known_in_cluster(visitor: Visitor, *, grace_seconds: float) -> Roots:
+    """What the resources of the cluster refer to.
+
+    Raises:
+        DoubtError: not all that may refer to the store can be read and understood, or something is under way.
+    """
+    resources = await resources_of_cluster(visitor)
+    check(resources, grace_seconds=grace_seconds)
+    return roots(resources)
+
+
 async def look_in_cluster(visitor: Visitor, pod: StorePod, *, grace_seconds: float) -> Found:
     """What of the store that a namespace sees nothing refers to.
 
     Raises:
-        DoubtError: not all that may refer to it can be read.
+        DoubtError: as above.
         ClusterError: the store cannot be read.
     """
-    resources = await resources_of_cluster(visitor)
-    check(resources, grace_seconds=grace_seconds)
-    return Found.read(await pod.ask("look", _asked(roots(resources), grace_seconds)))
+    began = time.monotonic()
+    known = await known_in_cluster(visitor, grace_seconds=grace_seconds)
+    # What is stored after the resources were read is spared whatever the grace: they cannot tell of it.
+    return Found.read(await pod.ask("look", _asked(known, grace_seconds + time.monotonic() - began)))
 
 
 async def take_away_in_cluster(pod: StorePod, found: Found) -> Garbage:

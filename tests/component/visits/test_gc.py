@@ -141,6 +141,7 @@ def refused(cluster: FakePods, folder: Path, words: str, *arguments: str) -> Non
     done = isobench("--delete", *arguments)
     assert (done.exit_code, words in done.stderr) == (2, True), done.output
     assert ids(folder) == before
+    assert cluster.made == []
 
 
 def test_a_list_that_is_refused_is_a_doubt(cluster: FakePods, folder: Path) -> None:
@@ -168,7 +169,7 @@ def test_what_is_under_way_needs_a_grace(cluster: FakePods, folder: Path) -> Non
         "--grace",
         "1h",
     )
-    assert isobench("--delete").exit_code == 0
+    assert isobench("--delete", "--grace", "6h").exit_code == 0
 
 
 def test_a_damaged_blob_is_a_failure_that_names_it(cluster: FakePods, folder: Path) -> None:
