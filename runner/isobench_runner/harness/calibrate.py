@@ -12,8 +12,9 @@ from . import choices, gpu_rules, reaping
 from .choices import MAX_WARMUPS, Frozen, collapses
 from .events import Calls
 from .parent import Session, Worker
-from .rounds import Measured, OneRound
+from .rounds import OneRound
 from .sampling import take_sample
+from .tally import Measured
 
 PILOT_SAMPLES = 3
 PILOT_ROUNDS = (-2, -1)

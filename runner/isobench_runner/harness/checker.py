@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from .choices import Frozen
 from .events import Fall
 from .parent import Session, Worker
-from .rounds import Measured
+from .tally import Measured
 
 
 class Checker:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from . import (
     calibrate,
@@ -20,6 +20,8 @@ from . import (
     choices,
     conduct,
     fingerprint,
+    looks,
+    memo,
     oldstyle,
     pod,
     private,
@@ -27,12 +29,14 @@ from . import (
     rounds,
     said,
     scripts,
+    tally,
     validate,
     wire,
 )
 from .card import Card
 from .events import Fall, Stop
 from .parent import Session
+from .tally import Measured
 
 STAGE = "measure"
 GUARDIAN_SECONDS = 20.0
@@ -157,7 +161,7 @@ def _run(session: Session, out_dir: str) -> None:
         "stopped": None,
         "fingerprint": None,
     }
-    measured = rounds.Measured()
+    measured = Measured()
     reason, tail, detail = None, "", {}
     kind = scripts.kind_of(session.test.decode("utf-8", "replace"))
     session.said.say("{}, for {} s at most".format(" beside ".join(session.names), session.plan["budget_seconds"]))
@@ -254,7 +258,7 @@ def _untouched(session: Session, trees: Dict[str, Any]) -> None:
         raise Stop("ResultInvalid", words)
 
 
-def _functions(session: Session, run: Dict[str, Any], measured: rounds.Measured) -> None:
+def _functions(session: Session, run: Dict[str, Any], measured: Measured) -> None:
     if session.plan["role"] == "base":
         run["changed_share"] = validate.validate(session)
         session.said.say("the test stands on base")
@@ -265,21 +269,21 @@ def _functions(session: Session, run: Dict[str, Any], measured: rounds.Measured)
     )
     run["plan"] = _plan(session, scripts.SIX, frozen, single=frozen.single)
     one_round = rounds.OneRound(session, frozen, measured)
-    _rounds(session, run, measured, one_round)
+    looks.run_rounds(
+        session,
+        measured,
+        one_round,
+        doubts=lambda kept: frozen.distinct is not True and memo.in_doubt(kept, session.other, loops=frozen.loops),
+    )
+    run["stopped"] = measured.stopped
     run["plan"]["order"] = "sample" if one_round.frozen.together else "process"
-    rounds.raise_flags(session, measured)
+    tally.raise_flags(session, measured)
     run["equivalence"] = checker.equivalence(session, measured, frozen)
 
 
-def _whole(session: Session, run: Dict[str, Any], measured: rounds.Measured, kind: str) -> None:
+def _whole(session: Session, run: Dict[str, Any], measured: Measured, kind: str) -> None:
     whole = oldstyle.prepare(session, kind)
     run["plan"] = _plan(session, kind, None, single=whole.single)
     run["equivalence"] = {"equal": None, "words": "a script of the older kind has no check of its results"}
-    _rounds(session, run, measured, lambda index: oldstyle.run_round(session, index, whole))
-
-
-def _rounds(
-    session: Session, run: Dict[str, Any], measured: rounds.Measured, one_round: Callable[[int], Dict[str, Any]]
-) -> None:
-    rounds.run_rounds(session, measured, one_round)
+    looks.run_rounds(session, measured, lambda index: oldstyle.run_round(session, index, whole))
     run["stopped"] = measured.stopped

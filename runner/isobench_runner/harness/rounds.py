@@ -1,70 +1,28 @@
-"""Rounds: one fresh process per revision, samples interleaved in random order on the same CPUs, until a planned look or the budget.
+"""One round: a fresh process per revision, samples interleaved in random order on the same CPUs.
 
-A round is kept or discarded whole, and only for a cause that the parent itself saw. The statistics are `ranks`'s.
+How many there are is for `looks` to decide; what is counted over them, for `tally`.
 """
 
-import math
 import os
 import re
 import time
 from dataclasses import dataclass, field
-from statistics import median
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional
 
-from . import conduct, gpu_rules, private, ranks, reaping
+from . import conduct, gpu_rules, private, reaping
 from .card import Card
 from .choices import Frozen
 from .events import Fall
 from .parent import Session, Worker
 from .pod import CAUSE_SHARE, Pressure
-from .sampling import Seen, take_sample
+from .sampling import take_sample
+from .tally import Measured
 
-MAX_DISCARDED = 0.25
 STORED_ROUNDS = 4
 QUEUED_SECONDS = 2.0
-DRAIN_FLOOR_NS = 500_000
-DRAIN_CEILING_NS = 2_000_000
-DRAIN_SHARE = 0.01
 MEMORY_WORDS = re.compile(
     r"out of memory|MemoryError|bad_alloc|CUDA_ERROR_OUT_OF_MEMORY|Cannot allocate memory|signal 9\b", re.I
 )
-
-
-@dataclass
-class Measured:
-    """What the rounds left: raw lines, why they stopped, the stored results by revision, and what flags were counted from."""
-
-    rounds: List[Dict[str, Any]] = field(default_factory=list)
-    stopped: str = "rounds"
-    results: Dict[str, List[str]] = field(default_factory=dict)
-    samples: Dict[str, int] = field(default_factory=dict)
-    mismatches: Dict[str, int] = field(default_factory=dict)
-    deferred: Dict[str, int] = field(default_factory=dict)
-    impossible: bool = False
-    patched: List[str] = field(default_factory=list)
-    lazy: List[str] = field(default_factory=list)
-    beside: conduct.Conduct = field(default_factory=conduct.Conduct)
-    gpu_seconds: float = 0.0
-
-    def forget(self) -> None:
-        """Drop what a round that was not finished left."""
-        for counted in (self.results, self.samples, self.mismatches, self.deferred):
-            counted.clear()
-
-    def count(self, name: str, seen: Seen) -> None:
-        """Take note of one sample."""
-        self.samples[name] = self.samples.get(name, 0) + 1
-        self.mismatches[name] = self.mismatches.get(name, 0) + seen.mismatch
-        late = drained_too_much(seen.raw["drain_ns"], seen.raw["wall_ns"])
-        self.deferred[name] = self.deferred.get(name, 0) + late
-        self.impossible = self.impossible or seen.impossible
-        if seen.lazy and seen.lazy not in self.lazy:
-            self.lazy.append(seen.lazy)
-
-
-def drained_too_much(drain_ns: int, wall_ns: int) -> bool:
-    """Whether the idle moment after a sample was used for work: over 1 % of the sample, within what 5 ms can show."""
-    return drain_ns > min(DRAIN_CEILING_NS, max(DRAIN_FLOOR_NS, DRAIN_SHARE * wall_ns))
 
 
 def waited_too_long(samples: Dict[str, List[Dict[str, Any]]]) -> Optional[str]:
@@ -257,21 +215,6 @@ def _is_power_of_two(number: int) -> bool:
     return number & (number - 1) == 0
 
 
-def log_ratios(rounds: Sequence[Dict[str, Any]], other: str) -> List[float]:
-    """ln(base / other) of the rounds' medians."""
-    return [math.log(_middle(one, "base") / _middle(one, other)) for one in rounds]
-
-
-def _middle(line: Dict[str, Any], name: str) -> float:
-    return max(1.0, float(median(sample["wall_ns"] for sample in line["samples"][name])))
-
-
-def human_performance(rounds: Sequence[Dict[str, Any]], other: str) -> float:
-    """mean(base) / mean(other) over all samples."""
-    totals = [sum(sample["wall_ns"] for one in rounds for sample in one["samples"][name]) for name in ("base", other)]
-    return float(totals[0] / max(1, totals[1]))
-
-
 def for_want_of_memory(fall: Fall) -> bool:
     """Whether a revision may have fallen because another's process held memory beside it."""
     return fall.kind in ("raised", "crashed", "exit") and MEMORY_WORDS.search(fall.words) is not None
@@ -299,88 +242,3 @@ class OneRound:
         self.frozen = self.frozen.apart()
         self._measured.forget()
         return run_round(self._session, index, self.frozen, self._measured)
-
-
-def _fraction(plan: Dict[str, Any], name: str) -> float:
-    return float(plan.get(name) or 0) / 100
-
-
-def run_rounds(session: Session, measured: Measured, one_round: Any) -> None:
-    """Run rounds until a planned look sees a verdict, the budget is spent or the last look is done.
-
-    Args:
-        one_round: index to raw line.
-    """
-    begin = time.monotonic()
-    budget = float(session.plan["budget_seconds"])
-    delta, floor = _fraction(session.plan, "minimum_effect_percent"), _fraction(session.plan, "floor_percent")
-    kept: List[Dict[str, Any]] = []
-    index, slowest = 0, 0.0
-    while len(kept) < ranks.LOOKS[-1]:
-        spent = time.monotonic() - begin
-        short = len(kept) >= ranks.MIN_ROUNDS and session.left() < 3 * slowest + 1
-        if short or (index and spent + 0.9 * slowest > budget):
-            measured.stopped = "budget"
-            return
-        started = time.monotonic()
-        line = one_round(index)
-        slowest = max(0.7 * slowest, time.monotonic() - started)
-        discarded = sum(1 for one in measured.rounds if one["discarded"])
-        line["cause"] = line["discarded"]
-        if line["discarded"] and discarded + 1 > MAX_DISCARDED * (index + 1):
-            line["discarded"] = None
-        measured.rounds.append(line)
-        index += 1
-        if line["discarded"]:
-            continue
-        kept.append(line)
-        if len(kept) in ranks.LOOKS:
-            ratio = human_performance(kept, session.other)
-            ratios = log_ratios(kept, session.other)
-            verdict = ranks.look_verdict(ratios, delta=delta, floor=floor, human_performance=ratio)
-            session.said.say("{} rounds: {}".format(len(kept), verdict))
-            if verdict != "inconclusive":
-                measured.stopped = "verdict"
-                return
-    measured.stopped = "rounds"
-
-
-def raise_flags(session: Session, measured: Measured) -> None:
-    """Turn what was counted over all samples into flags and checks."""
-    wrong = [name for name, count in measured.mismatches.items() if count >= 3 and count > 0.2 * measured.samples[name]]
-    if wrong or measured.impossible:
-        session.flag("clock_mismatch")
-    total = sum(measured.mismatches.values())
-    session.check(
-        "clock",
-        not (wrong or measured.impossible),
-        "{} of {} samples were timed by the parent's clock instead".format(total, sum(measured.samples.values())),
-    )
-    late = [name for name, count in measured.deferred.items() if count >= 2 and count > 0.5 * measured.samples[name]]
-    if late:
-        session.flag("deferred_work")
-    session.check(
-        "deferred_work",
-        not late,
-        "work went on after experiment had returned on {}".format(" and ".join(late))
-        if late
-        else "nothing ran on after a sample",
-    )
-    if measured.patched:
-        session.flag("patched_timer")
-    session.check(
-        "timers",
-        not measured.patched,
-        "replaced: {}".format(", ".join(measured.patched)) if measured.patched else "no clock was replaced",
-    )
-    kept = [one["wall_ns"] for line in measured.rounds for one in line["samples"]["base"]]
-    later = conduct.postponed(measured.beside.store_ns, kept, session.other)
-    if measured.lazy or later:
-        session.flag("lazy_result")
-    session.check("postponed", later is None, later or "results of both revisions cost the same to look at")
-    changed = [
-        "{} changed {}".format(name, ", ".join(words)) for name, words in measured.beside.settings.items() if words
-    ]
-    if changed:
-        session.flag("settings_changed")
-    session.check("settings", not changed, "; ".join(changed) or "no process changed its own settings")

@@ -42,7 +42,7 @@ COLUMNS: dict[str, str] = {
     "cold_ci95": "its interval, of the level `ci_level`",
     "cpu_speedup": "the ratio of CPU time",
     "cpu_ci95": "its interval, of the level `ci_level`",
-    "headline": "what speedup and verdict are about: `warm` calls, or the `first_call` of a process where later ones live on it",
+    "headline": "what speedup and verdict are about: `warm` calls, or the `first_call` of a process where later ones live on it or may do",
     "lower_bound": "whether head's samples are so short that the true speedup is higher",
     "changed_share": "share of the test's time that is spent in the changed functions; null for compiled code",
     "equivalent": "whether head's results pass the test's own check against base's",

@@ -10,16 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from isobench_runner.harness import ranks
+from isobench_runner.harness import memo, ranks
 
 from .rounds import Round, Side
 
-KEPT_SHARE = 0.5
-"""First calls that gain less than half of what later ones gain owe the rest to what the first call left behind."""
 MOVED_SHARE = 0.5
 STARTUP_SHARE = 0.05
-LEAST_GAIN = 0.10
-"""A gain below a tenth of a call is not asked where it went."""
 MANY_CORES = 1.2
 """CPU time beyond the wall clock by which more than one core is known to have worked."""
 
@@ -43,13 +39,16 @@ class Shifts:
     """What was found.
 
     Attributes:
-        memoised: later calls live on what the first one computed.
+        memoised: later calls live on what the first one computed. unproved: nobody knows whether they do. doubted: nobody knows, and they
+            collapsed so far that they would have to prove it.
         to_startup: work was moved before the first call, or into it.
         to_cores: wall time went down and CPU time did not follow.
     """
 
     gains: Gains
     memoised: bool
+    unproved: bool
+    doubted: bool
     to_startup: bool
     to_cores: bool
 
@@ -79,24 +78,6 @@ def _less(values: Sequence[float] | None, share: float, whole: Sequence[float]) 
     )
 
 
-def _rather_less(
-    cold_cpu: Sequence[float] | None,
-    warm_cpu: Sequence[float],
-    cold: Sequence[float] | None,
-    warm: Sequence[float],
-    call: float,
-) -> bool:
-    """Whether first calls gain too little by their median alone, by CPU time where that shows the gain.
-
-    Where every call has the same input, a few rounds that cannot tell count against the gain: a memo needs no more than that to look
-    a thousand times faster.
-    """
-    first, later = (cold_cpu, warm_cpu) if median(warm_cpu) > LEAST_GAIN * call else (cold, warm)
-    if first is None:
-        return False
-    return median(one - KEPT_SHARE * all_of_it for one, all_of_it in zip(first, later, strict=True)) < 0
-
-
 def find_shifts(kept: Sequence[Round], *, loops: int, distinct_inputs: bool) -> Shifts:
     """Ask all three questions of the kept rounds.
 
@@ -111,13 +92,14 @@ def find_shifts(kept: Sequence[Round], *, loops: int, distinct_inputs: bool) -> 
     cold_cpu = _differences(kept, lambda side: side.cold_cpu_ns)
     startup = _differences(kept, lambda side: side.startup_cpu_ns)
     call = median(_per_call(one.base, loops) for one in kept)
-    large = median(warm) > LEAST_GAIN * call
-    short_first = large and (
-        _less(cold, KEPT_SHARE, warm)
-        or (median(warm_cpu) > LEAST_GAIN * call and _less(cold_cpu, KEPT_SHARE, warm_cpu))
+    large = median(warm) > memo.LEAST_GAIN * call
+    answer = False if distinct_inputs else _lives_on_first(warm, warm_cpu, cold, cold_cpu, call)
+    moved_first = distinct_inputs and (
+        _less(cold, MOVED_SHARE, warm)
+        or (median(warm_cpu) > memo.LEAST_GAIN * call and _less(cold_cpu, MOVED_SHARE, warm_cpu))
     )
-    doubtful = large and not distinct_inputs and _rather_less(cold_cpu, warm_cpu, cold, warm, call)
-    longer_start = large and _grew(kept, startup, MOVED_SHARE * median(warm))
+    longer_start = _grew(kept, startup, MOVED_SHARE * median(warm))
+    other = median(_per_call(one.other, loops) for one in kept)
     return Shifts(
         gains=Gains(
             warm=median(warm) / 1e6,
@@ -125,10 +107,26 @@ def find_shifts(kept: Sequence[Round], *, loops: int, distinct_inputs: bool) -> 
             cold=median(cold) / 1e6 if cold else None,
             startup=median(startup) / 1e6 if startup else None,
         ),
-        memoised=doubtful or (short_first and not distinct_inputs),
-        to_startup=longer_start or (short_first and distinct_inputs),
+        memoised=answer is True,
+        unproved=answer is None,
+        doubted=answer is None and memo.collapsed(call, other),
+        to_startup=large and (longer_start or moved_first),
         to_cores=large and _cores(kept) > MANY_CORES and _less(warm_cpu, MOVED_SHARE, warm),
     )
+
+
+def _lives_on_first(
+    warm: Sequence[float],
+    warm_cpu: Sequence[float],
+    cold: Sequence[float] | None,
+    cold_cpu: Sequence[float] | None,
+    call: float,
+) -> bool | None:
+    """What a record without first calls can be asked is nothing: whoever measured it saw only later ones."""
+    if cold is None:
+        return False
+    cpu = memo.Gains(cold_cpu, warm_cpu) if cold_cpu is not None else None
+    return memo.lives_on_first(memo.Gains(cold, warm), cpu, call_ns=call)
 
 
 def _cores(kept: Sequence[Round]) -> float:

@@ -50,7 +50,7 @@ class Summary:
 
     Attributes:
         judgement: the verdict, the estimate and its interval.
-        headline: which calls they are about: later ones, or the first ones of fresh processes where later ones live on them.
+        headline: which calls they are about: later ones, or the first ones of fresh processes where later ones live on them or may do.
         human_performance: mean(base) / mean(other) over all samples that count.
         base_ms, other_ms: those samples, in milliseconds per call, in order of measuring.
         warm, cold, cpu: ratios of later calls, of first calls of fresh processes, and of CPU time; None where a round has none.
@@ -164,7 +164,7 @@ def summarise(rounds: tuple[Round, ...], *, loops: int, rule: Rule, distinct_inp
     cold = _log_ratios([(item.base.cold_ns, item.other.cold_ns) for item in kept])
     cpu = _log_ratios([(item.base.median_cpu_ns, item.other.median_cpu_ns) for item in kept])
     shifts = find_shifts(kept, loops=loops, distinct_inputs=distinct_inputs)
-    headline: Headline = "first_call" if shifts.memoised and cold is not None else "warm"
+    headline: Headline = "first_call" if (shifts.memoised or shifts.doubted) and cold is not None else "warm"
     if headline == "first_call":
         base_ms = tuple((item.base.cold_ns or 0) / 1e6 for item in kept)
         other_ms = tuple((item.other.cold_ns or 0) / 1e6 for item in kept)

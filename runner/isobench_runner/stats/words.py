@@ -56,7 +56,7 @@ def describe(summary: Summary, *, role: str, other: str, flags: list[str], isola
     """Sentences for the record and the report, the most important first."""
     sentences = [_headline(summary, role=role, other=other), *_missing(summary)]
     if role != "base":
-        sentences += [*_start(summary, other), *_cores(summary, other), *_bound(summary, other)]
+        sentences += [*_start(summary, other), *_unproved(summary), *_cores(summary, other), *_bound(summary, other)]
     if summary.disturbed:
         whole = summary.discarded + summary.judgement.rounds
         sentences.append(
@@ -105,7 +105,12 @@ def _start(summary: Summary, other: str) -> list[str]:
     """The first call beside later ones."""
     gains, cold, warm = summary.shifts.gains, summary.cold, summary.warm
     if summary.headline == "first_call":
-        return [f"Later calls would give {_with_interval(warm)}: they find the work of the first call done."]
+        why = (
+            "they find the work of the first call done."
+            if summary.shifts.memoised
+            else f"every call had the same input, and {summary.judgement.rounds} rounds cannot tell whether they live on what the first one left behind. A setup(seed) that gives every call an input of its own settles it."
+        )
+        return [f"Later calls would give {_with_interval(warm)}: {why}"]
     if summary.shifts.to_startup:
         first = f", its first call gains {gains.cold:.3g} ms" if gains.cold is not None else ""
         start = (
@@ -124,6 +129,15 @@ def _start(summary: Summary, other: str) -> list[str]:
         ]
     return [
         f"In the first call of a fresh process the ratio is {_with_interval(cold)}: the change acts differently at start-up."
+    ]
+
+
+def _unproved(summary: Summary) -> list[str]:
+    """A gain of later calls that was believed although nobody knows."""
+    if not summary.shifts.unproved or summary.headline == "first_call" or summary.judgement.verdict != "faster":
+        return []
+    return [
+        "Every call had the same input, and first calls are too restless to rule out that later ones live on what the first one left behind."
     ]
 
 

@@ -20,12 +20,14 @@ from isobench_runner.harness import (
     digests,
     failures,
     gpu,
+    looks,
     mutation,
     oldstyle,
     probes,
     rounds,
     sampling,
     scripts,
+    tally,
 )
 from isobench_runner.harness.events import Calls, Fall
 
@@ -225,7 +227,7 @@ def test_a_claim_is_believed_where_the_parents_clock_allows_it(
     [(400_000, 1_000_000, False), (600_000, 1_000_000, True), (900_000, 100_000_000, False), (2_100_000, 10**12, True)],
 )
 def test_work_after_a_sample_counts_from_half_a_millisecond_or_a_percent(drain: int, wall: int, late: bool) -> None:
-    assert rounds.drained_too_much(drain, wall) is late
+    assert tally.drained_too_much(drain, wall) is late
 
 
 def _line(base: int, head: int, cold: tuple[int, int]) -> dict[str, Any]:
@@ -243,8 +245,8 @@ def test_a_scripts_own_time_is_positive_or_unknown(run: int, startup: int, least
 
 def test_log_ratios_and_human_performance_are_of_base_over_the_other() -> None:
     kept = [_line(200, 100, (1, 1)), _line(100, 100, (1, 1))]
-    assert rounds.log_ratios(kept, "head") == [math.log(2), 0.0]
-    assert rounds.human_performance(kept, "head") == 1.5
+    assert looks.log_ratios(kept, "head") == [math.log(2), 0.0]
+    assert looks.human_performance(kept, "head") == 1.5
 
 
 class Pair(NamedTuple):

@@ -98,6 +98,42 @@ def test_a_cache_makes_the_first_call_the_headline_and_the_record_keeps_its_samp
     assert found.judgement.speedup == pytest.approx(1, rel=0.01)
 
 
+def restless_first_calls(base: float, head: float, *, rounds: int = 16, swing: float = 2.0) -> list[dict[str, Any]]:
+    """Rounds whose first calls are mostly loading: `swing` times base's later call either way, on one side or the other."""
+    raw = rounds_of({"warm": base}, {"warm": head}, rounds=rounds, noise=0.002)
+    for number, line in enumerate(raw):
+        for side, sign in (("base", 1), ("head", -1)):
+            ns = int((20 + swing * sign * (-1) ** number) * base * MS)
+            line["cold"][side] = {"wall_ns": ns, "cpu_ns": ns}
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("head", "rounds", "headline", "verdict", "sentence"),
+    [
+        pytest.param(25, 16, "warm", "faster", "too restless to rule out", id="half of the work is left: believed, with a word"),
+        pytest.param(1, 16, "first_call", "inconclusive", "A setup(seed) that gives every call an input of its own settles it", id="nearly nothing is left: it has to be shown on first calls"),
+        pytest.param(1, 3, "first_call", "inconclusive", "3 rounds cannot tell", id="three rounds"),
+        pytest.param(25, 3, "warm", "inconclusive", "too few for an interval", id="three rounds, half left"),
+    ],
+)  # fmt: skip
+def test_what_first_calls_cannot_tell_is_no_memo_and_a_collapse_is_not_believed(
+    head: float, rounds: int, headline: str, verdict: str, sentence: str
+) -> None:
+    found = summary_of(restless_first_calls(50, head, rounds=rounds), distinct_inputs=False)
+    assert not found.flags["memoised"]
+    assert (found.headline, found.judgement.verdict) == (headline, verdict)
+    assert sentence in said(found)
+    distinct = summary_of(restless_first_calls(50, head, rounds=rounds), distinct_inputs=True)
+    assert distinct.headline == "warm"
+    assert "the same input" not in said(distinct)
+
+
+def test_an_honest_collapse_with_steady_first_calls_is_believed() -> None:
+    found = summary_of(rounds_of({"warm": 50, "cold": 90}, {"warm": 1, "cold": 41}), distinct_inputs=False)
+    assert (found.headline, found.judgement.verdict, found.flags["memoised"]) == ("warm", "faster", False)
+
+
 def test_every_ratio_has_an_interval_of_the_verdicts_level_around_it() -> None:
     found = summary_of(rounds_of({"warm": 50, "cold": 80, "cpu": 48}, {"warm": 25, "cold": 60, "cpu": 24}))
     for estimate, truth in ((found.warm, 2.0), (found.cold, 80 / 60), (found.cpu, 2.0)):

@@ -1,0 +1,90 @@
+"""What is counted over all samples of a run, and the flags and checks that it amounts to."""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List
+
+from . import conduct
+from .parent import Session
+from .sampling import Seen
+
+DRAIN_FLOOR_NS = 500_000
+DRAIN_CEILING_NS = 2_000_000
+DRAIN_SHARE = 0.01
+
+
+@dataclass
+class Measured:
+    """What the rounds left: raw lines, why they stopped, the stored results by revision, and what flags were counted from."""
+
+    rounds: List[Dict[str, Any]] = field(default_factory=list)
+    stopped: str = "rounds"
+    results: Dict[str, List[str]] = field(default_factory=dict)
+    samples: Dict[str, int] = field(default_factory=dict)
+    mismatches: Dict[str, int] = field(default_factory=dict)
+    deferred: Dict[str, int] = field(default_factory=dict)
+    impossible: bool = False
+    patched: List[str] = field(default_factory=list)
+    lazy: List[str] = field(default_factory=list)
+    beside: conduct.Conduct = field(default_factory=conduct.Conduct)
+    gpu_seconds: float = 0.0
+
+    def forget(self) -> None:
+        """Drop what a round that was not finished left."""
+        for counted in (self.results, self.samples, self.mismatches, self.deferred):
+            counted.clear()
+
+    def count(self, name: str, seen: Seen) -> None:
+        """Take note of one sample."""
+        self.samples[name] = self.samples.get(name, 0) + 1
+        self.mismatches[name] = self.mismatches.get(name, 0) + seen.mismatch
+        late = drained_too_much(seen.raw["drain_ns"], seen.raw["wall_ns"])
+        self.deferred[name] = self.deferred.get(name, 0) + late
+        self.impossible = self.impossible or seen.impossible
+        if seen.lazy and seen.lazy not in self.lazy:
+            self.lazy.append(seen.lazy)
+
+
+def drained_too_much(drain_ns: int, wall_ns: int) -> bool:
+    """Whether the idle moment after a sample was used for work: over 1 % of the sample, within what 5 ms can show."""
+    return drain_ns > min(DRAIN_CEILING_NS, max(DRAIN_FLOOR_NS, DRAIN_SHARE * wall_ns))
+
+
+def raise_flags(session: Session, measured: Measured) -> None:
+    """Turn what was counted over all samples into flags and checks."""
+    wrong = [name for name, count in measured.mismatches.items() if count >= 3 and count > 0.2 * measured.samples[name]]
+    if wrong or measured.impossible:
+        session.flag("clock_mismatch")
+    total = sum(measured.mismatches.values())
+    session.check(
+        "clock",
+        not (wrong or measured.impossible),
+        "{} of {} samples were timed by the parent's clock instead".format(total, sum(measured.samples.values())),
+    )
+    late = [name for name, count in measured.deferred.items() if count >= 2 and count > 0.5 * measured.samples[name]]
+    if late:
+        session.flag("deferred_work")
+    session.check(
+        "deferred_work",
+        not late,
+        "work went on after experiment had returned on {}".format(" and ".join(late))
+        if late
+        else "nothing ran on after a sample",
+    )
+    if measured.patched:
+        session.flag("patched_timer")
+    session.check(
+        "timers",
+        not measured.patched,
+        "replaced: {}".format(", ".join(measured.patched)) if measured.patched else "no clock was replaced",
+    )
+    kept = [one["wall_ns"] for line in measured.rounds for one in line["samples"]["base"]]
+    later = conduct.postponed(measured.beside.store_ns, kept, session.other)
+    if measured.lazy or later:
+        session.flag("lazy_result")
+    session.check("postponed", later is None, later or "results of both revisions cost the same to look at")
+    changed = [
+        "{} changed {}".format(name, ", ".join(words)) for name, words in measured.beside.settings.items() if words
+    ]
+    if changed:
+        session.flag("settings_changed")
+    session.check("settings", not changed, "; ".join(changed) or "no process changed its own settings")

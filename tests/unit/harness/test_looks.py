@@ -1,0 +1,72 @@
+"""How many rounds are measured: planned looks, a budget, and more of them where a verdict would leave in doubt what it is about."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isobench_runner.harness import looks, ranks
+from isobench_runner.harness.parent import Session
+from isobench_runner.harness.tally import Measured
+from support.prepared import make_plan
+
+
+def session(root: Path, **plan: Any) -> Session:
+    made = make_plan({"base": root, "head": root}, **plan)
+    return Session(made, b"", str(root), [], time.monotonic() + 60, sorted(os.sched_getaffinity(0)))
+
+
+def line(index: int, *, ratio: float = 2.0, discarded: str | None = None) -> dict[str, Any]:
+    base = 1_000_000 + 1000 * (index % 7)
+    samples = {"base": [{"wall_ns": base}], "head": [{"wall_ns": int(base / ratio)}]}
+    return {"samples": samples, "discarded": discarded}
+
+
+def test_a_clear_ratio_stops_at_the_first_look(tmp_path: Path) -> None:
+    measured = Measured()
+    looks.run_rounds(session(tmp_path), measured, line)
+    assert (len(measured.rounds), measured.stopped) == (ranks.LOOKS[0], "verdict")
+
+
+@pytest.mark.parametrize("enough", [9, 16, 17, 60])
+def test_a_verdict_in_doubt_waits_for_the_look_that_settles_it(tmp_path: Path, enough: int) -> None:
+    measured = Measured()
+    looks.run_rounds(session(tmp_path), measured, line, doubts=lambda kept: len(kept) < enough)
+    assert len(measured.rounds) == next(look for look in ranks.LOOKS if look >= enough)
+    assert measured.stopped == "verdict"
+
+
+def test_a_doubt_that_nothing_settles_ends_with_the_last_look(tmp_path: Path) -> None:
+    measured = Measured()
+    looks.run_rounds(session(tmp_path), measured, line, doubts=lambda kept: True)
+    assert (len(measured.rounds), measured.stopped) == (ranks.LOOKS[-1], "rounds")
+
+
+def test_the_budget_ends_it_whatever_is_in_doubt(tmp_path: Path) -> None:
+    def slow(index: int) -> dict[str, Any]:
+        time.sleep(0.02)
+        return line(index)
+
+    measured = Measured()
+    looks.run_rounds(session(tmp_path, budget_seconds=0.1), measured, slow, doubts=lambda kept: True)
+    assert measured.stopped == "budget"
+    assert 1 <= len(measured.rounds) <= 5
+
+
+@pytest.mark.parametrize(("every", "left_out"), [(4, 2), (2, 2)], ids=["a quarter", "half"])
+def test_at_most_a_quarter_of_the_rounds_is_left_out(tmp_path: Path, every: int, left_out: int) -> None:
+    measured = Measured()
+
+    def disturbed(index: int) -> dict[str, Any]:
+        return line(index, discarded="throttled" if index % every == every - 1 else None)
+
+    looks.run_rounds(session(tmp_path), measured, disturbed)
+    kept = [one for one in measured.rounds if not one["discarded"]]
+    assert len(kept) == ranks.LOOKS[0]
+    assert len(measured.rounds) - len(kept) == left_out
+    assert len(measured.rounds) - len(kept) <= looks.MAX_DISCARDED * len(measured.rounds)
+    assert all(one["cause"] == "throttled" for one in measured.rounds if one["discarded"])
