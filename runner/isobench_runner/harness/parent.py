@@ -187,7 +187,7 @@ class Worker:
         raise Fall(kind, self.name, self._with_output(words) if kind != "raised" else words)
 
     def _with_output(self, words: str) -> str:
-        printed = self._process.printed().strip()
+        printed = self.printed().strip()
         return (
             "{}\nIt printed last:\n{}".format(words, "\n".join(printed.splitlines()[-20:])[-4000:])
             if printed

@@ -23,6 +23,7 @@ collect = gc.collect
 freeze = gc.freeze
 collects = gc.isenabled
 active_threads = threading.active_count
+_open, _read, _close = os.open, os.read, os.close
 
 _CLOCKS = (
     "time",
@@ -71,6 +72,26 @@ def _from_torch(thing: Any) -> bool:
     if code is not None:
         return os.sep + "torch" + os.sep in code.co_filename
     return (getattr(thing, "__module__", "") or "").startswith("torch")
+
+
+def cpu_wait_ns() -> int:
+    """How long this thread has been ready to run and had no CPU; 0 where the kernel does not say."""
+    try:
+        fd = _open("/proc/thread-self/schedstat", os.O_RDONLY)
+        try:
+            return int(_read(fd, 100).split()[1])
+        finally:
+            _close(fd)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def own_wait_ns(call: Callable[[], Any]) -> int:
+    """How long a call took, without what the thread waited for a CPU: on a busy node a device that is idle looks busy for milliseconds."""
+    ready, begin = cpu_wait_ns(), perf_counter_ns()
+    call()
+    passed = perf_counter_ns() - begin
+    return max(0, passed - max(0, cpu_wait_ns() - ready))
 
 
 def peak_kilobytes() -> int:

@@ -238,9 +238,7 @@ class Worker:
     def do_after(self, *, keep: bool) -> Dict[str, Any]:
         """What the last sample used, and what went on in the idle moment after it."""
         _sleep(IDLE_SECONDS)
-        synchronize = probes.perf_counter_ns()
-        self._devices.synchronize()
-        waited = probes.perf_counter_ns() - synchronize
+        waited = probes.own_wait_ns(self._devices.synchronize)
         now = probes.Counters()
         own = probes.thread_time_ns() - self._own_ns
         sample: Dict[str, Any] = dict(self._sample, gpu_ms=self._gpu_ms)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
 import runpy
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -247,6 +250,33 @@ def test_log_ratios_and_human_performance_are_of_base_over_the_other() -> None:
     kept = [_line(200, 100, (1, 1)), _line(100, 100, (1, 1))]
     assert looks.log_ratios(kept, "head") == [math.log(2), 0.0]
     assert looks.human_performance(kept, "head") == 1.5
+
+
+def test_time_in_which_a_thread_had_no_cpu_is_not_the_devices() -> None:
+    """A process that shares its CPU with a busier one, as on a node that others use."""
+    code = """
+import json, os, statistics, sys, time
+from isobench_runner.harness import probes
+cpu = min(os.sched_getaffinity(0))
+os.sched_setaffinity(0, [cpu])
+hog = os.fork()
+if not hog:
+    while True: pass
+os.nice(10)
+def work():
+    end = time.thread_time() + 0.05
+    while time.thread_time() < end: pass
+begin = time.perf_counter_ns()
+own = probes.own_wait_ns(work)
+wall = time.perf_counter_ns() - begin
+os.kill(hog, 9)
+print(json.dumps([own, wall]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    own, wall = json.loads(done.stdout)
+    assert 50_000_000 <= own <= wall
+    assert wall > 80_000_000, "the hog took more than a third"
+    assert own < 50_000_000 + (wall - 50_000_000) / 2
 
 
 class Pair(NamedTuple):
