@@ -1,6 +1,9 @@
 """Ways in which a revision or a test looks faster than it is, each beside an honest twin: the cheat is called by its name, the twin is not.
 
-Every case is a real Job over base and head, judged by the real report. A few cheats are not named but bring nothing: those come last.
+Every case is a real Job over base and head, judged by the real report. Cheats whose names stand beside each other in a report share a
+Job, and so do twins: one that is called something would be seen whoever is beside it. Nothing here depends on how fast the machine is
+or how many rounds it comes to, but for questions that need some: those stop at a planned look. A few cheats are not named but bring
+nothing: they come last.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 import pytest
 
 from isobench_runner.contract import Report
+from isobench_runner.harness import ranks
 from isobench_runner.store import Store
 from support.gpus import KERNELS, StubGpu
 from support.prepared import Job, Measured, make_environment, six
@@ -35,11 +39,19 @@ HALF = HONEST.replace("burn()\n", "burn(30000)\n")
 SEEDED = six(setup="return seed % 1000", experiment="return tiny.work(data)")
 READS = SEEDED.replace("json.dumps(result)", "json.dumps(list(result))")
 UNSEEDED = six(experiment="return tiny.work(data)")
+ONE_ROUND = 0.3
+"""Seconds: one round, or a few, each process of which is looked at. Work that is left for later has to be seen in more than one sample."""
+FIRST_LOOK: dict[str, Any] = {"budget_seconds": 60, "minimum_effect_percent": "900"}
+"""Ends at the first look, eight rounds on: whatever is within a factor of ten is no change."""
+
+
+def function(name: str, body: str) -> str:
+    return f"\n\ndef {name}(n):\n" + "".join(f"    {line}\n" for line in body.splitlines())
 
 
 def instead(body: str, *, top: str = "") -> str:
     """The package with another `work`."""
-    return f"{top}\n{WORK}\n\ndef work(n):\n" + "".join(f"    {line}\n" for line in body.splitlines())
+    return f"{top}\n{WORK}{function('work', body)}"
 
 
 @dataclass(frozen=True)
@@ -65,60 +77,79 @@ class Played:
         )
         return base / head
 
+    def words(self, check: str) -> str:
+        """What a check says."""
+        return str(self.measured.run["checks"][check]["words"])
+
     @property
     def why(self) -> str:
         """For a failed assertion."""
-        return f"{self.names} {self.measured.why} {self.report.tail}"
+        return f"{self.names} {self.measured.why} {self.report.tail} {self.measured.run.get('checks')}"
 
 
-def play(root: Path, head: str, *, script: str = SEEDED, base: str = HONEST, environ: dict[str, str] | None = None, more: dict[str, str] | None = None, **plan: Any) -> Played:  # fmt: skip
+def play(root: Path, head: str, *, script: str = READS, base: str = HONEST, environ: dict[str, str] | None = None, more: dict[str, str] | None = None, **plan: Any) -> Played:  # fmt: skip
     """Measure head beside base and report it."""
     sides = {
         name: make_environment(root / name, {"tiny/__init__.py": source, **(more or {})})
         for name, source in (("base", base), ("head", head))
     }
-    measured = Job(root, sides).measure(script, environ=environ, **({"budget_seconds": 2} | plan))
+    measured = Job(root, sides).measure(script, environ=environ, **({"budget_seconds": ONE_ROUND} | plan))
     return Played(measured, measured.report(Store(root / "store")))
 
 
 FOUND = ("DeferredWork", "LazyResult", "PatchedTimer", "NotEquivalent", "ResultInvalid", "settings_changed", "memoised")
 
-CASES: dict[str, tuple[str, str, str]] = {
-    "replaces time.perf_counter": (
-        "PatchedTimer",
-        instead("burn(30000)\nreturn answer(n)", top="import time\ntime.perf_counter = lambda: 0.0\n"),
-        instead(
-            "begin = clock()\nburn()\nreturn answer(n) if clock() >= begin else None",
-            top="from time import perf_counter as clock\n",
-        ),
-    ),
-    "replaces timeit's timer": (
-        "PatchedTimer",
-        instead("burn(30000)\nreturn answer(n)", top="import timeit\ntimeit.default_timer = lambda: 0.0\n"),
-        instead("timeit.timeit(burn, number=1)\nreturn answer(n)", top="import timeit\n"),
-    ),
-    "replaces time.monotonic while it works": (
-        "PatchedTimer",
-        instead("import time\ntime.monotonic = lambda: 0.0\nburn(30000)\nreturn answer(n)"),
-        instead("import time\ntime.monotonic()\nburn()\nreturn answer(n)"),
-    ),
+
+def innocent(twin: Played) -> None:
+    assert not twin.names & set(FOUND), twin.why
+    assert twin.report.reason is None, twin.why
+
+
+CLOCKS = ("time.perf_counter", "time.monotonic", "time.time", "time.process_time", "timeit.default_timer", "timeit.Timer.timeit")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clocks(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    at_import = "import time, timeit\ntime.perf_counter = lambda: 0.0\ntimeit.default_timer = lambda: 0.0\ntimeit.Timer.timeit = lambda *a: 0.0\n"
+    while_working = "time.monotonic = time.time = time.process_time = lambda: 0.0\nburn(30000)\nreturn answer(n)"
+    return play(tmp_path_factory.mktemp("clocks"), instead(while_working, top=at_import))
+
+
+@pytest.mark.parametrize("name", CLOCKS)
+def test_a_replaced_clock_is_called_by_its_name(clocks: Played, name: str) -> None:
+    assert "PatchedTimer" in clocks.names, clocks.why
+    assert name in clocks.words("timers").removeprefix("replaced: ").split(", ")
+
+
+SETTINGS = ("the garbage collector (gc.disable)", "its CPUs (os.sched_setaffinity)", "its priority (os.nice)")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    at_import = "import gc, os\ngc.disable()\nos.nice(3)\n"
+    while_working = "os.sched_setaffinity(0, range(os.cpu_count()))\nburn()\nreturn answer(n)"
+    return play(tmp_path_factory.mktemp("settings"), instead(while_working, top=at_import))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_that_was_changed_is_called_by_its_name(settings: Played, name: str) -> None:
+    assert "settings_changed" in settings.names, settings.why
+    assert name in settings.words("settings")
+    assert "base changed" not in settings.words("settings")
+
+
+CHEATS: dict[str, tuple[str, str]] = {
     "leaves work to a thread": (
         "DeferredWork",
         instead("threading.Thread(target=burn, args=(400000,)).start()\nreturn answer(n)", top="import threading\n"),
-        instead("t = threading.Thread(target=burn)\nt.start()\nt.join()\nreturn answer(n)", top="import threading\n"),
     ),
     "leaves work to a child": (
         "DeferredWork",
         instead("if os.fork() == 0:\n    burn(2000000)\n    os._exit(0)\nreturn answer(n)", top="import os\n"),
-        instead(
-            "pid = os.fork()\nif pid == 0:\n    burn()\n    os._exit(0)\nos.waitpid(pid, 0)\nreturn answer(n)",
-            top="import os\n",
-        ),
     ),
     "returns a generator": (
         "LazyResult",
-        instead("return (one for _ in [burn()] for one in answer(n))").replace("[burn()]", "map(burn, [60000])"),
-        instead("return list(one for _ in map(burn, [60000]) for one in answer(n))"),
+        instead("return (one for _ in map(burn, [60000]) for one in answer(n))"),
     ),
     "returns a list that works when it is read": (
         "LazyResult",
@@ -126,17 +157,11 @@ CASES: dict[str, tuple[str, str, str]] = {
             "return Later([n])",
             top="class Later(list):\n    def __iter__(self):\n        burn(400000)\n        return iter(answer(self[0]))\n    def __len__(self): return 2\n",
         ),
-        instead("burn()\nreturn Now(answer(n))", top="class Now(list): pass\n"),
     ),
-    "skips the work and answers wrongly": (
-        "NotEquivalent",
-        instead("return [n * 3, 0.0]"),
-        instead("burn(30000)\nreturn answer(n)"),
-    ),
+    "skips the work and answers wrongly": ("NotEquivalent", instead("return [n * 3, 0.0]")),
     "computes with less precision": (
         "NotEquivalent",
         instead("burn(30000)\nreturn [round(one, 3) for one in answer(n)]"),
-        instead("burn(30000)\nreturn [one + 0.0 if isinstance(one, float) else one for one in answer(n)]"),
     ),
     "answers otherwise where it sees the harness on the stack": (
         "NotEquivalent",
@@ -144,7 +169,6 @@ CASES: dict[str, tuple[str, str, str]] = {
             "frame = sys._getframe()\nwhile frame:\n    if 'worker' in frame.f_code.co_filename:\n        return [n, n]\n    frame = frame.f_back\nburn()\nreturn answer(n)",
             top="import sys\n",
         ),
-        instead("sys._getframe()\nburn()\nreturn answer(n)", top="import sys\n"),
     ),
     "answers otherwise under a private home": (
         "NotEquivalent",
@@ -152,46 +176,58 @@ CASES: dict[str, tuple[str, str, str]] = {
             "if os.environ['HOME'].endswith('home') and sys.argv[0].endswith('test_generated.py'): return [n, n]\nburn()\nreturn answer(n)",
             top="import os, sys\n",
         ),
-        instead("os.environ['HOME']\nburn()\nreturn answer(n)", top="import os, sys\n"),
-    ),
-    "turns the garbage collector off": (
-        "settings_changed",
-        instead("burn()\nreturn answer(n)", top="import gc\ngc.disable()\n"),
-        instead("gc.disable()\nburn()\ngc.enable()\nreturn answer(n)", top="import gc\n"),
-    ),
-    "takes other CPUs": (
-        "settings_changed",
-        instead(
-            "os.sched_setaffinity(0, range(os.cpu_count()))\nburn()\nreturn answer(n)", top="import os\n"
-        ),
-        instead("os.sched_getaffinity(0)\nburn()\nreturn answer(n)", top="import os\n"),
-    ),
-    "changes its priority": (
-        "settings_changed",
-        instead("burn()\nreturn answer(n)", top="import os\nos.nice(3)\n"),
-        instead("burn()\nreturn answer(n)", top="import os\nos.nice(0)\n"),
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_cheat_is_called_by_its_name_and_its_honest_twin_is_not(tmp_path: Path, name: str) -> None:
-    caught, cheat, honest = CASES[name]
-    played = play(tmp_path / "cheat", cheat, script=READS)
+@pytest.mark.parametrize("name", CHEATS)
+def test_a_cheat_is_called_by_its_name(tmp_path: Path, name: str) -> None:
+    caught, cheat = CHEATS[name]
+    played = play(tmp_path, cheat, budget_seconds=3 if caught == "DeferredWork" else ONE_ROUND)
     assert caught in played.names, played.why
-    twin = play(tmp_path / "twin", honest, script=READS)
-    assert not twin.names & set(FOUND), twin.why
-    assert twin.report.reason is None, twin.why
+
+
+TWINS = {
+    "reads clocks": "begin = clock(), time.monotonic(), time.time()\nburn()\nreturn answer(n) if clock() >= begin[0] else None",
+    "uses timeit": "timeit.timeit(burn, number=1)\nreturn answer(n)",
+    "waits for its thread": "t = threading.Thread(target=burn)\nt.start()\nt.join()\nreturn answer(n)",
+    "waits for its child": "pid = os.fork()\nif pid == 0:\n    burn()\n    os._exit(0)\nos.waitpid(pid, 0)\nreturn answer(n)",
+    "consumes its generator": "return list(one for _ in map(burn, [6000]) for one in answer(n))",
+    "returns a list of its own kind": "burn()\nreturn Now(answer(n))",
+    "answers rightly with less work": "burn(600)\nreturn answer(n)",
+    "computes otherwise with the same precision": "burn()\nreturn [one + 0.0 if isinstance(one, float) else one for one in answer(n)]",
+    "looks at the stack": "sys._getframe()\nburn()\nreturn answer(n)",
+    "looks at its home": "os.environ['HOME'], sys.argv[0]\nburn()\nreturn answer(n)",
+    "turns the garbage collector off and on": "gc.disable()\nburn()\ngc.enable()\nreturn answer(n)",
+    "asks for its CPUs and its priority": "os.sched_getaffinity(0), os.nice(0)\nburn()\nreturn answer(n)",
+}
+
+
+def all_of(bodies: list[str]) -> str:
+    """A package whose `work` does each of these in turn, a tenth of the usual work each."""
+    top = "import gc, os, sys, threading, time, timeit\nfrom time import perf_counter as clock\nclass Now(list): pass\n"
+    functions = "".join(function(f"work{number}", body) for number, body in enumerate(bodies))
+    calls = ", ".join(f"work{number}(n)" for number in range(len(bodies)))
+    return f"{top}\n{WORK.replace('60000', '6000')}{functions}{function('work', f'return [{calls}]')}"
+
+
+def test_honest_twins_of_all_of_them_are_called_nothing(tmp_path: Path) -> None:
+    base = all_of(["burn()\nreturn answer(n)"] * len(TWINS))
+    innocent(play(tmp_path, all_of(list(TWINS.values())), base=base))
+
+
+def test_an_honest_list_of_its_own_kind_is_called_nothing_by_itself(tmp_path: Path) -> None:
+    innocent(play(tmp_path, instead(TWINS["returns a list of its own kind"], top="class Now(list): pass\n")))
 
 
 def test_a_memo_between_calls_moves_the_verdict_to_first_calls(tmp_path: Path) -> None:
-    longer = {"script": UNSEEDED, "base": HONEST.replace("60000", "240000"), "budget_seconds": 8}
+    more: dict[str, Any] = {"script": UNSEEDED, "base": HONEST, "budget_seconds": 12}
     memo = instead("if n not in KEPT:\n    burn()\n    KEPT[n] = answer(n)\nreturn KEPT[n]", top="KEPT = {}\n")
-    cheat = play(tmp_path / "cheat", memo.replace("60000", "240000"), **longer)
+    cheat = play(tmp_path / "cheat", memo, **more)
     assert "memoised" in cheat.names, cheat.why
     assert cheat.ratio > 20
     assert float(cheat.report.data["speedup"]) < 5
-    assert "memoised" not in play(tmp_path / "twin", HALF.replace("30000", "120000"), **longer).names
+    innocent(play(tmp_path / "twin", HALF, **more, minimum_effect_percent="5"))
 
 
 def test_a_write_into_the_other_revisions_tree_ends_the_run(tmp_path: Path) -> None:
@@ -201,25 +237,27 @@ def test_a_write_into_the_other_revisions_tree_ends_the_run(tmp_path: Path) -> N
     assert "ResultInvalid" in cheat.names, cheat.why
     assert "tiny/__init__.py of base" in cheat.measured.outcome["tail"]
     reads = writes.replace("'a').write('# slower')", "'r').read()").replace("cheat/", "twin/")
-    assert play(tmp_path / "twin", reads).report.reason is None
+    innocent(play(tmp_path / "twin", reads))
 
 
 def test_a_reference_lies_where_no_revision_finds_it(tmp_path: Path) -> None:
     top = "import glob, os\n"
     looks = "found = [p for p in glob.glob(os.path.join(os.environ['TMPDIR'], '../../results/*/*')) if os.path.getsize(p)]\n"
     steals = instead(looks + "burn(100 if found else 60000)\nreturn answer(n)", top=top)
-    cheat = play(tmp_path, steals, script=UNSEEDED, budget_seconds=4)
+    cheat = play(tmp_path, steals, script=UNSEEDED, **FIRST_LOOK)
     assert cheat.report.reason is None, cheat.why
-    assert cheat.ratio < 3
+    assert len(cheat.measured.rounds) >= ranks.LOOKS[0], "references of earlier rounds have to exist"
+    assert cheat.ratio < 5
 
 
 def test_a_check_that_looks_at_nothing_is_refused_on_base(tmp_path: Path) -> None:
-    base = make_environment(tmp_path / "base", {"tiny/__init__.py": HONEST})
+    base = make_environment(tmp_path / "base", {"tiny/__init__.py": HONEST.replace("60000", "20000")})
     job = Job(tmp_path, {"base": base, "base2": base})
     blind = six(setup="return seed", experiment="return tiny.work(data)", check="assert len(a) == len(b)")
-    assert job.measure(blind, budget_seconds=2).reason == "VacuousEquivalence"
+    assert job.measure(blind, budget_seconds=4).reason == "VacuousEquivalence"
     sees = six(setup="return seed", experiment="return tiny.work(data)")
-    assert job.measure(sees, budget_seconds=1).reason is None
+    measured = job.measure(sees, **FIRST_LOOK)
+    assert measured.reason is None, measured.why
 
 
 TORCH = '''\
@@ -241,59 +279,62 @@ def is_available(): return True
 def is_initialized(): return bool(kernels.context)
 def synchronize(): kernels.wait()
 """
+ON_TORCH = {"kernels.py": KERNELS, "torch/__init__.py": TORCH + "from . import cuda\n", "torch/cuda.py": TORCH_CUDA}
+LAUNCHES = "kernels.start()\nkernels.launch(8_000_000)\nreturn answer(n)"
+IMPORTS = "import kernels, torch\n"
 
 
-@pytest.mark.parametrize(
-    "patch",
-    ["torch.cuda.Event = object", "torch.cuda.Event.elapsed_time = lambda a, b: 0.001", "torch.cuda.synchronize = lambda: None"],
-)  # fmt: skip
-def test_patched_torch_is_called_by_its_name(tmp_path: Path, patch: str) -> None:
-    stub = StubGpu.build(tmp_path / "stub")
+@pytest.fixture(scope="module")
+def stub(tmp_path_factory: pytest.TempPathFactory) -> StubGpu:
+    stub = StubGpu.build(tmp_path_factory.mktemp("stub"))
     stub.set()
-    more = {"kernels.py": KERNELS, "torch/__init__.py": TORCH + "from . import cuda\n", "torch/cuda.py": TORCH_CUDA}
-    body = "kernels.start()\nkernels.launch(8_000_000)\nreturn answer(n)"
-    top = "import kernels, torch\n"
-    honest = instead(body, top=top)
-    cheat = play(
-        tmp_path / "cheat",
-        instead(body + "\n", top=top + patch + "\n"),
-        base=honest,
-        environ=stub.variables(),
-        more=more,
+    return stub
+
+
+@pytest.fixture(scope="module")
+def patched_torch(stub: StubGpu, tmp_path_factory: pytest.TempPathFactory) -> Played:
+    patch = (
+        "class Fast(torch.cuda.Event):\n    def elapsed_time(self, other): return 0.001\n"
+        "torch.cuda.Event = Fast\ntorch.cuda.synchronize = lambda: None\n"
     )
-    assert "PatchedTimer" in cheat.names, cheat.why
-    twin = play(tmp_path / "twin", honest, base=honest, environ=stub.variables(), more=more)
-    assert not twin.names & set(FOUND), twin.why
+    root, honest = tmp_path_factory.mktemp("torch"), instead(LAUNCHES, top=IMPORTS)
+    return play(
+        root, instead(LAUNCHES, top=IMPORTS + patch), base=honest, environ=stub.variables(), more=ON_TORCH
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["torch.cuda.Event", "torch.cuda.Event.elapsed_time", "torch.cuda.synchronize"])
+def test_patched_torch_is_called_by_its_name(patched_torch: Played, name: str) -> None:
+    assert "PatchedTimer" in patched_torch.names, patched_torch.why
+    assert name in patched_torch.words("timers").removeprefix("replaced: ").split(", ")
+
+
+def test_torch_as_it_is_is_called_nothing_and_its_kernels_are_inside_the_clock(stub: StubGpu, tmp_path: Path) -> None:
+    honest = instead(LAUNCHES, top=IMPORTS)
+    twin = play(tmp_path, honest, base=honest, environ=stub.variables(), more=ON_TORCH)
+    innocent(twin)
     assert twin.measured.rounds[0]["samples"]["head"][0]["wall_ns"] >= 8_000_000
 
 
+WRITES_ROUNDS = "here = os.path.join(os.environ['TMPDIR'], '../../../../out')\nif os.path.isdir(here): open(os.path.join(here, 'rounds.jsonl'), 'w').write('{}')\n"
+KEEPS_ON_DISK = "path = os.path.join(os.environ['XDG_CACHE_HOME'], str(n))\nif os.path.exists(path): return answer(n)\nburn()\nopen(path, 'w').close()\nreturn answer(n)"
 NOTHING_GAINED = {
-    "the script says how fast it is": (HONEST, SEEDED.replace("return 0.0", "return 1e-9")),
-    "writes rounds of its own": (
-        instead(
-            "here = os.path.join(os.environ['TMPDIR'], '../../../../out')\nif os.path.isdir(here): open(os.path.join(here, 'rounds.jsonl'), 'w').write('{}')\nburn()\nreturn answer(n)",
-            top="import os\n",
-        ),
-        SEEDED,
+    "rounds of its own, a claim of the script, values on disk": (
+        instead(WRITES_ROUNDS + KEEPS_ON_DISK, top="import os\n"),
+        six(setup="return seed", experiment="return tiny.work(data)").replace("return 0.0", "return 1e-9"),
+        HONEST,
     ),
-    "keeps values on disk": (
-        instead(
-            "path = os.path.join(os.environ['XDG_CACHE_HOME'], str(n))\nif os.path.exists(path): return answer(n)\nburn()\nopen(path, 'w').close()\nreturn answer(n)",
-            top="import os\n",
-        ),
-        six(setup="return seed", experiment="return tiny.work(data)"),
-    ),
-    "leaves its input sorted for the next call": (
+    "an input left sorted for the next call": (
         instead("burn(60000 if n[0] else 100)\nn[0] = 0\nreturn [len(n)]"),
         six(setup="return [1, 2]", experiment="return tiny.work(data)"),
+        instead("burn()\nreturn [len(n)]"),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", NOTHING_GAINED)
 def test_what_is_not_called_by_a_name_brings_nothing(tmp_path: Path, name: str) -> None:
-    head, script = NOTHING_GAINED[name]
-    base = instead("burn()\nreturn [len(n)]") if "sorted" in name else HONEST
-    played = play(tmp_path, head, script=script, base=base)
+    head, script, base = NOTHING_GAINED[name]
+    played = play(tmp_path, head, script=script, base=base, **FIRST_LOOK)
     assert played.report.reason is None, played.why
-    assert 0.4 < played.ratio < 2.5, played.why
+    assert 0.2 < played.ratio < 5, played.why
