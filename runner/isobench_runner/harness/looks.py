@@ -74,8 +74,10 @@ def run_rounds(
             ratio = human_performance(kept, session.other)
             ratios = log_ratios(kept, session.other)
             verdict = ranks.look_verdict(ratios, delta=delta, floor=floor, human_performance=ratio)
-            session.said.say("{} rounds: {}".format(len(kept), verdict))
-            if verdict != "inconclusive" and not (doubts and doubts(kept)):
+            doubtful = verdict != "inconclusive" and doubts is not None and doubts(kept)
+            more = ", if later calls do not live on the first: more rounds will tell" if doubtful else ""
+            session.said.say("{} rounds: {}{}".format(len(kept), verdict, more))
+            if verdict != "inconclusive" and not doubtful:
                 measured.stopped = "verdict"
                 return
     measured.stopped = "rounds"
