@@ -50,10 +50,15 @@ class Name:
 
 @dataclass(frozen=True)
 class Roots:
-    """What resources refer to."""
+    """What resources refer to.
+
+    Attributes:
+        records: files whose references are kept, but not what those refer to in turn.
+    """
 
     digests: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
+    records: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,8 @@ def reachable(holdings: Holdings, roots: Roots, references: Mapping[str, Iterabl
         if digest in there and digest not in found:
             found.add(digest)
             waiting.update(references.get(digest, ()))
-    return frozenset(found)
+    named = {one for record in roots.records & there for one in (record, *references.get(record, ()))}
+    return frozenset(found | named & there)
 
 
 def garbage(holdings: Holdings, roots: Roots, kept: frozenset[str]) -> Garbage:
@@ -113,7 +119,7 @@ def garbage(holdings: Holdings, roots: Roots, kept: frozenset[str]) -> Garbage:
     return Garbage(tuple(blobs), tuple(sorted(names, key=lambda one: one.name)))
 
 
-def _digests(file: BinaryIO) -> Iterator[str]:
+def digests_in(file: BinaryIO) -> Iterator[str]:
     """The digests in a document; none in what is no JSON."""
     block = file.read(_BLOCK)
     if block[:1] not in (b"{", b"["):
@@ -127,13 +133,13 @@ def _digests(file: BinaryIO) -> Iterator[str]:
 def _references(store: Store, digest: str, size: int, *, root: bool) -> frozenset[str]:
     """What a blob refers to; its content is proved, for what a damaged one names is not known."""
     if size <= DOCUMENT_BYTES:
-        return frozenset(_digests(io.BytesIO(store.get(digest))))
+        return frozenset(digests_in(io.BytesIO(store.get(digest))))
     if not root:
         return frozenset()
     with tempfile.TemporaryDirectory(prefix="gc.") as scratch:
         store.take_file(digest, Path(scratch) / "blob")
         with (Path(scratch) / "blob").open("rb") as file:
-            return frozenset(_digests(file))
+            return frozenset(digests_in(file))
 
 
 def survey(store: Store, roots: Roots, *, young: float) -> tuple[Holdings, Garbage]:
@@ -152,7 +158,9 @@ def survey(store: Store, roots: Roots, *, young: float) -> tuple[Holdings, Garba
             unread = sorted(kept - known.keys())
             if not unread:
                 return holdings, garbage(holdings, roots, kept)
-            read = pool.map(lambda one: _references(store, one, sizes[one], root=one in roots.digests), unread)
+            read = pool.map(
+                lambda one: _references(store, one, sizes[one], root=one in roots.digests | roots.records), unread
+            )
             known.update(zip(unread, read, strict=True))
 
 

@@ -54,7 +54,7 @@ def _asked(source: BinaryIO) -> dict[str, Any]:
 
 def look(store: Store, asked: dict[str, Any]) -> dict[str, Any]:
     """What of the store nothing refers to any more, given what resources refer to."""
-    roots = Roots(frozenset(asked["digests"]), frozenset(asked["names"]))
+    roots = Roots(*(frozenset(asked[name]) for name in ("digests", "names", "records")))
     return to_json(*survey(store, roots, young=time.time() - float(asked["grace_seconds"])))
 
 

@@ -41,6 +41,10 @@ class Duration(click.ParamType[float]):
     "--grace", type=Duration(), default="24h", show_default=True, help="What was stored or used since is spared: 90m, 24h, 7d."
 )  # fmt: skip
 @click.option(
+    "--environments", is_flag=True,
+    help="Let environments go, too, that only the records of a Dataset name: the next Commit on such a revision builds anew.",
+)  # fmt: skip
+@click.option(
     "--from", "--out", "folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
     help="A folder that `isobench run --out` made, instead of a cluster.",
@@ -48,7 +52,7 @@ class Duration(click.ParamType[float]):
 @cluster_options
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
-    delete: bool, dry_run: bool, grace: float, folder: Path | None, namespace: str | None, context: str | None, kubeconfig: Path | None, output: str
+    delete: bool, dry_run: bool, grace: float, environments: bool, folder: Path | None, namespace: str | None, context: str | None, kubeconfig: Path | None, output: str
 ) -> None:  # fmt: skip
     """List what the artifact store holds and no Commit, Dataset or environment in use refers to any more; with --delete, delete it.
 
@@ -69,20 +73,21 @@ def command(
     if delete and dry_run:
         raise click.UsageError("--delete and --dry-run exclude each other")
     if folder is not None:
-        carry_out(_of_folder(folder, grace=grace, delete=delete, output=output))
+        carry_out(_of_folder(folder, grace=grace, delete=delete, environments=environments, output=output))
     else:
-        carry_out(_of_cluster((kubeconfig, context, namespace), grace=grace, delete=delete, output=output))
+        where = (kubeconfig, context, namespace)
+        carry_out(_of_cluster(where, grace=grace, delete=delete, environments=environments, output=output))
 
 
-async def _of_folder(folder: Path, *, grace: float, delete: bool, output: str) -> None:
+async def _of_folder(folder: Path, *, grace: float, delete: bool, environments: bool, output: str) -> None:
     from isobench_operator.local.collecting import collect_folder
 
-    found, gone = collect_folder(folder, grace_seconds=grace, delete=delete)
+    found, gone = collect_folder(folder, grace_seconds=grace, delete=delete, environments=environments)
     _tell(found, gone, grace=grace, delete=delete, output=output)
 
 
 async def _of_cluster(
-    where: tuple[Path | None, str | None, str | None], *, grace: float, delete: bool, output: str
+    where: tuple[Path | None, str | None, str | None], *, grace: float, delete: bool, environments: bool, output: str
 ) -> None:
     from isobench_operator.local.collecting import known_in_cluster, look_in_cluster, take_away_in_cluster
     from isobench_operator.local.visitor import connect
@@ -91,7 +96,7 @@ async def _of_cluster(
     async with connect(*where) as visitor:
         await known_in_cluster(visitor, grace_seconds=grace)  # a doubt needs no pod
         async with visitor.store(write=delete) as pod:
-            found = await look_in_cluster(visitor, pod, grace_seconds=grace)
+            found = await look_in_cluster(visitor, pod, grace_seconds=grace, environments=environments)
             gone = await take_away_in_cluster(pod, found) if delete else Garbage()
     _tell(found, gone, grace=grace, delete=delete, output=output)
 

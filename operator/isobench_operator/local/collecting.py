@@ -25,7 +25,7 @@ from isobench_operator.core import naming
 from isobench_operator.core.progress import STAGES, Progress
 from isobench_operator.core.statuses import condition_status
 from isobench_operator.errors import IsobenchError
-from isobench_runner.garbage import Blob, Garbage, Name, Roots, from_json, survey, sweep, to_json
+from isobench_runner.garbage import Blob, Garbage, Name, Roots, digests_in, from_json, survey, sweep, to_json
 from isobench_runner.store import Store, StoreError
 from isobench_runner.transcript import log_name
 
@@ -81,14 +81,18 @@ def _what(resource: Json) -> str:
     return f"{str(resource.get('kind')).lower()}/{metadata.get('name')} in {metadata.get('namespace')}"
 
 
-def roots(resources: Iterable[Json]) -> Roots:
+def roots(resources: Iterable[Json], *, environments: bool = False) -> Roots:
     """Everything that these resources name, wherever they name it.
+
+    Args:
+        environments: whether environments may go that only the records of a Dataset name.
 
     Raises:
         DoubtError: one of them is not understood; it is named.
     """
     digests: set[str] = set()
     names: set[str] = set()
+    records: set[str] = set()
     for resource in resources:
         model = STATUSES.get(str(resource.get("kind")))
         if model is None or resource.get("apiVersion") != naming.API_VERSION:
@@ -104,7 +108,9 @@ def roots(resources: Iterable[Json]) -> Roots:
                 f"the status of {_what(resource)} is not understood: {words}; use the release that wrote it"
             ) from error
         digests.update(_DIGEST.findall(json.dumps(resource, default=str)))
-    return Roots(frozenset(digests), frozenset(names))
+        if environments and resource["kind"] == "Dataset":
+            records.update(file["digest"] for file in (resource.get("status") or {}).get("files") or ())
+    return Roots(frozenset(digests - records), frozenset(names), frozenset(records))
 
 
 def check(resources: Iterable[Json], *, grace_seconds: float) -> None:
@@ -124,7 +130,7 @@ def check(resources: Iterable[Json], *, grace_seconds: float) -> None:
 
 
 def _asked(known: Roots, grace_seconds: float) -> dict[str, Any]:
-    return {"digests": sorted(known.digests), "names": sorted(known.names), "grace_seconds": grace_seconds}
+    return {**{name: sorted(found) for name, found in vars(known).items()}, "grace_seconds": grace_seconds}
 
 
 async def resources_of_cluster(visitor: Visitor) -> list[Json]:
@@ -147,7 +153,7 @@ async def resources_of_cluster(visitor: Visitor) -> list[Json]:
         ) from error
 
 
-async def known_in_cluster(visitor: Visitor, *, grace_seconds: float) -> Roots:
+async def known_in_cluster(visitor: Visitor, *, grace_seconds: float, environments: bool = False) -> Roots:
     """What the resources of the cluster refer to.
 
     Raises:
@@ -155,10 +161,12 @@ async def known_in_cluster(visitor: Visitor, *, grace_seconds: float) -> Roots:
     """
     resources = await resources_of_cluster(visitor)
     check(resources, grace_seconds=grace_seconds)
-    return roots(resources)
+    return roots(resources, environments=environments)
 
 
-async def look_in_cluster(visitor: Visitor, pod: StorePod, *, grace_seconds: float) -> Found:
+async def look_in_cluster(
+    visitor: Visitor, pod: StorePod, *, grace_seconds: float, environments: bool = False
+) -> Found:
     """What of the store that a namespace sees nothing refers to.
 
     Raises:
@@ -166,7 +174,7 @@ async def look_in_cluster(visitor: Visitor, pod: StorePod, *, grace_seconds: flo
         ClusterError: the store cannot be read.
     """
     began = time.monotonic()
-    known = await known_in_cluster(visitor, grace_seconds=grace_seconds)
+    known = await known_in_cluster(visitor, grace_seconds=grace_seconds, environments=environments)
     # What is stored after the resources were read is spared whatever the grace: they cannot tell of it.
     return Found.read(await pod.ask("look", _asked(known, grace_seconds + time.monotonic() - began)))
 
@@ -201,7 +209,21 @@ def resources_of_folder(folder: Path) -> list[Json]:
     return found
 
 
-def collect_folder(folder: Path, *, grace_seconds: float, delete: bool) -> tuple[Found, Garbage]:
+def _named_by_records(folder: Path, resources: Iterable[Json]) -> frozenset[str]:
+    """What the files of Datasets name, which lie in the folder and not in its store."""
+    found: set[str] = set()
+    for resource in resources:
+        for file in (resource.get("status") or {}).get("files") or ():
+            path = folder / Path(file["name"]).name
+            if path.is_file():
+                with path.open("rb") as records:
+                    found.update(digests_in(records))
+    return frozenset(found)
+
+
+def collect_folder(
+    folder: Path, *, grace_seconds: float, delete: bool, environments: bool = False
+) -> tuple[Found, Garbage]:
     """What of a run's folder nothing refers to, and what of it is gone. The folder is held meanwhile, so that no run uses it.
 
     Raises:
@@ -213,7 +235,9 @@ def collect_folder(folder: Path, *, grace_seconds: float, delete: bool) -> tuple
     try:
         resources = resources_of_folder(folder)
         store = Store(folder / "artifacts")
-        holdings, garbage = survey(store, roots(resources), young=time.time() - grace_seconds)
+        holdings, garbage = survey(
+            store, roots(resources, environments=environments), young=time.time() - grace_seconds
+        )
         found = Found.read(to_json(holdings, garbage))
         return found, sweep(store, garbage, young=found.young) if delete else Garbage()
     except (StoreError, OSError) as error:

@@ -111,6 +111,39 @@ def test_what_it_lists_is_what_it_deletes_and_every_other_resource_keeps_what_it
     assert isobench(*where).stdout.startswith("Nothing to delete: all of ")
 
 
+def records_naming(folder: Path) -> tuple[str, str]:
+    """Have the Dataset's records name an environment that no Commit has; returns its manifest and its archive."""
+    store = Store(folder / "artifacts")
+    archive = store.put(b"archive" * 100)
+    manifest = store.put_json({"archive": archive})
+    record = b'{"environments": {"head": "%s"}}\n' % manifest.encode()
+    (folder / "dataset.jsonl").write_bytes(record)
+    path = folder / "status" / "dataset-dataset.yaml"
+    body = yaml.safe_load(path.read_text())
+    body["status"]["files"] = [{"name": "dataset.jsonl", "digest": store.put(record)}]
+    path.write_text(yaml.safe_dump(body))
+    age(folder, 2)
+    return manifest, archive
+
+
+def test_what_records_name_is_kept_and_their_environments_archives_may_go(
+    folder: Path, request: pytest.FixtureRequest
+) -> None:
+    manifest, archive = records_naming(folder)
+    request.getfixturevalue("cluster")
+    assert isobench("--delete").exit_code == 0
+    assert {manifest, archive} <= ids(folder)
+    assert isobench("--delete", "--environments").exit_code == 0
+    assert manifest in ids(folder)
+    assert archive not in ids(folder)
+
+
+def test_what_the_records_of_a_runs_folder_name_is_kept(folder: Path) -> None:
+    manifest, archive = records_naming(folder)
+    assert isobench("--from", folder, "--delete").exit_code == 0
+    assert {manifest, archive} <= ids(folder)
+
+
 def test_a_grace_that_is_longer_than_all_is_old_spares_all(where: list[Any]) -> None:
     done = isobench(*where, "--grace", "7d", "--yes")
     assert done.exit_code == 0, done.output

@@ -40,6 +40,9 @@ def holdings(
         pytest.param(holdings("ab", names=[("n", "a", NEW)]), Roots(), {"a": "b"}, "ab", id="a name that was used keeps what it means"),
         pytest.param(holdings("ab", names=[("n", "a", OLD)]), Roots(names=frozenset("n")), {}, "a", id="a name that is a root"),
         pytest.param(holdings("ab", "c", young=NEW), Roots(), {}, "", id="as old as the grace is not young"),
+        pytest.param(holdings("abcd"), Roots(records=frozenset("a")), {"a": "bz", "b": "c"}, "ab", id="what records name, and not what that refers to"),
+        pytest.param(holdings("abc"), Roots(frozenset("b"), records=frozenset("a")), {"a": "b", "b": "c"}, "abc", id="unless another refers to it"),
+        pytest.param(holdings("bc"), Roots(records=frozenset("a")), {"a": "b"}, "", id="records that the store does not have"),
         pytest.param(holdings(), Roots(frozenset("a")), {"a": "b"}, "", id="an empty store"),
     ],
 )  # fmt: skip
@@ -117,6 +120,14 @@ def test_a_dataset_refers_to_its_files_and_to_the_log_of_its_collection() -> Non
     found = roots([DATASET])
     assert digest("4") in found.digests
     assert log_name(child_name(owner="all", uid="d1", role=f"collect-{'3' * 16}", attempt=2)) in found.names
+
+
+def test_where_environments_may_go_a_datasets_files_are_records() -> None:
+    found = roots([COMMIT, DATASET], environments=True)
+    assert found.records == {digest("4")}
+    assert digest("4") not in found.digests
+    assert digest("b") in found.digests
+    assert roots([COMMIT, DATASET]).records == frozenset()
 
 
 def test_a_resource_without_a_status_is_no_doubt() -> None:
