@@ -102,6 +102,11 @@ class Cluster:
             images.bring(layout, image)
         return [image.name for image in found]
 
+    def image(self, name: str, program: Path) -> str:
+        """Build and bring in an image whose `python3` is this program; returns its name."""
+        images.bring(self.layout, found := images.with_program(self.layout, name, program))
+        return found.name
+
     def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
         """kubectl as the administrator; returns what it printed to standard output."""
         done = subprocess.run(

@@ -144,6 +144,13 @@ def old_python(layout: Layout) -> Image | None:
     return _on_debian(layout, "localhost/python:3.8", text, context=prefix.parent, extra=prefix.name)
 
 
+def with_program(layout: Layout, name: str, program: Path) -> Image:
+    """One whose `python3` is this program."""
+    python(layout)
+    text = f"FROM localhost/python:3.11\nCOPY --chmod=755 {program.name} /usr/local/bin/python3\n"
+    return _on_debian(layout, name, text, context=program.parent, extra=program.read_text())
+
+
 def product(layout: Layout, name: str) -> Image:
     """`images/<name>/Dockerfile` of this repository on the Debian base."""
     python(layout)
@@ -155,13 +162,7 @@ def product(layout: Layout, name: str) -> Image:
         # The index may be behind an authority that only this machine knows.
         bundle = os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE")
         if bundle and Path(bundle).exists():
-            arguments += [
-                "--volume",
-                f"{bundle}:/etc/ssl/certs/ca-certificates.crt:ro",
-                "--env",
-                "PIP_CERT=/etc/ssl/certs/ca-certificates.crt",
-            ]
-            arguments = arguments[:-2]
+            arguments += ["--volume", f"{bundle}:/etc/ssl/certs/ca-certificates.crt:ro"]
         _run("buildah", "bud", "--quiet", "--layers", "--isolation", "chroot", "--network", "host", *arguments, "-t", image.name, "-f", f"images/{name}/Dockerfile", ".")  # fmt: skip
         _save(image, image.name)
         print(f"{image.name}: {image.archive.stat().st_size / 1e6:.0f} MB as an archive", flush=True)

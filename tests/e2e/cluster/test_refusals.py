@@ -17,12 +17,11 @@ SOON = 60.0
 
 
 def waits_as(lab: Lab, name: str, reason: str, words: str) -> None:
-    body = lab.when(
-        name, f"it says {reason}", lambda found: condition(found, "Succeeded").get("reason") == reason, seconds=SOON
-    )
-    said = condition(body, "Succeeded")
-    assert said["status"] in ("Unknown", "False"), told(body)
-    assert words in said["message"], told(body)
+    def says(found: dict) -> bool:
+        said = condition(found, "Succeeded")
+        return said.get("status") == "Unknown" and said.get("reason") == reason and words in said["message"]
+
+    lab.when(name, f"it says {reason}: {words}", says, seconds=SOON)
 
 
 def test_a_namespace_that_is_not_prepared_is_named(lab: Lab) -> None:
