@@ -112,11 +112,23 @@ def input_mounts(settings: PodSettings, inputs: Sequence[Input], *, container: s
     ]
 
 
+def _room(containers: Sequence[Json]) -> str | None:
+    """What the last container with a `tmp` may fill: Kubernetes bounds a pod by its largest container, so the folder bounds this one."""
+    amounts = [
+        str(container["resources"]["limits"]["ephemeral-storage"])
+        for container in containers
+        if any(mount["name"] == "tmp" for mount in container["volumeMounts"])
+        and "ephemeral-storage" in container.get("resources", {}).get("limits", {})
+    ]
+    return amounts[-1] if amounts else None
+
+
 def volumes(settings: PodSettings, containers: Sequence[Json], inputs: Sequence[Input]) -> list[Json]:
     """The volumes that some container mounts, in a fixed order; further ones of the user are added by the caller."""
     used = {mount["name"] for container in containers for mount in container["volumeMounts"]}
+    sizes = {**FOLDERS, "tmp": _room(containers) or FOLDERS["tmp"]}
     found: list[Json] = [
-        {"name": name, "emptyDir": {"sizeLimit": size}} for name, size in FOLDERS.items() if name in used
+        {"name": name, "emptyDir": {"sizeLimit": size}} for name, size in sizes.items() if name in used
     ]
     found += [{"name": name, **storage(settings, name).source} for name in SHARED if name in used]
     found += [{"name": name, **source} for name, source in _settings_volumes(settings).items() if name in used]

@@ -128,7 +128,7 @@ def test_the_record_is_that_of_the_embedded_runtime_up_to_timings(lab: Lab, tmp_
 
 TIMINGS = {
     "duration_changes", "human_performance", "speedup", "ci95", "ci_level", "rounds", "noise_floor_percent", "cold_speedup", "cold_ci95",
-    "cpu_speedup", "cpu_ci95", "changed_share", "finished_at",
+    "cpu_speedup", "cpu_ci95", "changed_share", "flags", "finished_at",
 }  # fmt: skip
 MACHINE = {"fingerprint", "cpu", "gpu", "isolation", "provenance", "environments"}
 """`environments` are keys over the interpreter, and provenance has the seed that is made of the Job's name."""
