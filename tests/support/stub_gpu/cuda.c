@@ -2,6 +2,7 @@
  *
  * A "kernel" is cuLaunchKernel with its duration in nanoseconds as the function pointer: it starts when its stream is free and takes
  * that long, so waiting really waits. Legacy-stream order is kept: stream 0 waits for blocking streams and they for it.
+ * A function of a module takes its first parameter, nanoseconds, instead.
  * NVIDIA_STUB_DEVICES is the number of devices (1); NVIDIA_STUB_NO_WAIT=1 makes stream wait values unsupported.
  */
 #include <stdint.h>
@@ -19,6 +20,8 @@
 #define MAX_STREAMS 64
 #define MAX_WAITING 256
 #define NON_BLOCKING 1
+#define OF_MODULE 1
+#define BYTES_PER_NS 1000 /* 1 TB/s */
 
 typedef struct { int64_t at; int recorded; } Event;
 typedef struct { int64_t ns; Event *event; } Operation;
@@ -141,11 +144,17 @@ int cuStreamWaitValue32_v2(void *handle, uint64_t address, uint32_t value, unsig
     stream->wanted = value;
     return OK;
 }
-int cuLaunchKernel(void *ns, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *handle, void **parameters, void **extra) {
-    (void)gx; (void)gy; (void)gz; (void)bx; (void)by; (void)bz; (void)shared; (void)parameters; (void)extra;
+int cuModuleLoadData(void **module, const void *image) { *module = (void *)image; return current() ? OK : INVALID_CONTEXT; }
+int cuModuleGetFunction(void **function, void *module, const char *name) {
+    *function = (void *)OF_MODULE;
+    return strstr(module, name) ? OK : INVALID_VALUE;
+}
+int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *handle, void **parameters, void **extra) {
+    (void)gx; (void)gy; (void)gz; (void)bx; (void)by; (void)bz; (void)shared; (void)extra;
     Context *context = current();
     if (!context) return INVALID_CONTEXT;
-    put(context, stream_of(context, handle), (Operation){(int64_t)(uintptr_t)ns, NULL});
+    int64_t ns = (uintptr_t)function == OF_MODULE ? *(int64_t *)parameters[0] : (int64_t)(uintptr_t)function;
+    put(context, stream_of(context, handle), (Operation){ns, NULL});
     return OK;
 }
 
@@ -171,7 +180,14 @@ int cuMemsetD8_v2(uint64_t pointer, unsigned char value, size_t bytes) {
     Context *context = current();
     if (!context) return INVALID_CONTEXT;
     context->flushed += bytes;
-    put(context, &context->streams[0], (Operation){(int64_t)(bytes / 1000), NULL}); /* 1 TB/s */
+    put(context, &context->streams[0], (Operation){(int64_t)(bytes / BYTES_PER_NS), NULL});
+    return OK;
+}
+int cuMemcpyDtoDAsync_v2(uint64_t target, uint64_t source, size_t bytes, void *handle) {
+    (void)target; (void)source;
+    Context *context = current();
+    if (!context) return INVALID_CONTEXT;
+    put(context, stream_of(context, handle), (Operation){(int64_t)(2 * bytes / BYTES_PER_NS), NULL});
     return OK;
 }
 int cuMemHostAlloc(void **pointer, size_t bytes, unsigned flags) { (void)flags; *pointer = calloc(1, bytes); return OK; }
