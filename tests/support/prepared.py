@@ -19,6 +19,7 @@ from isobench_runner.stats.rounds import parse_rounds
 from isobench_runner.stats.summary import Rule, Summary, summarise
 from isobench_runner.store import Store
 
+PYTEST = ("pytest", "_pytest", "py.py", "pluggy", "iniconfig", "packaging", "pygments")
 SCRUBBED = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
@@ -37,7 +38,7 @@ def make_environment(
 ) -> Path:
     """Make `folder`/{tree,env}: the files of a revision, and a virtual environment without pip beside them.
 
-    With `pytest` the environment also sees the packages of the interpreter that runs the tests.
+    With `pytest` the environment also holds pytest, without the plugins that the tests of this repository use.
     """
     tree = folder / "tree"
     for name, content in files.items():
@@ -50,7 +51,8 @@ def make_environment(
         subprocess.run([python, "-m", "venv", "--without-pip", str(folder / "env")], check=True, capture_output=True)
     if pytest:
         for site in (folder / "env/lib").glob("python3*/site-packages"):
-            (site / "zzz.pth").write_text(sysconfig.get_path("purelib") + "\n")
+            for name in PYTEST:
+                (site / name).symlink_to(Path(sysconfig.get_path("purelib")) / name)
     return folder
 
 

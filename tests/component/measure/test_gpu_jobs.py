@@ -81,7 +81,7 @@ def test_work_that_nobody_waited_for_is_inside_the_clock(job: Job, stub: StubGpu
     stub.set()
     measured = measure(job, stub)
     assert measured.reason is None, measured.why
-    assert 1.6 < ratio(measured) < 2.3
+    assert 1.3 < ratio(measured) < 2.7
     assert "deferred_work" not in measured.run["flags"]
     sample = measured.rounds[0]["samples"]["base"][0]
     assert 8 <= sample["gpu_ms"] <= sample["wall_ns"] / 1e6 + 0.1
@@ -105,10 +105,10 @@ def test_a_stream_of_its_own_hides_nothing_from_the_clock(tmp_path: Path, stub: 
     head = make_environment(tmp_path / "head", package(0, wait=hides))
     measured = measure(Job(tmp_path, {"base": base, "head": head}), stub)
     assert measured.reason is None, measured.why
-    assert 0.85 < ratio(measured) < 1.15
-    sample = measured.rounds[0]["samples"]["head"][0]
-    assert sample["wall_ns"] > 8_000_000
-    assert sample["gpu_ms"] < 4
+    assert 0.5 < ratio(measured) < 2, "the same kernels; a hundred times faster where nobody waited for them"
+    samples = [one for line in measured.rounds for one in line["samples"]["head"]]
+    assert all(one["wall_ns"] > 8_000_000 for one in samples)
+    assert min(one["gpu_ms"] for one in samples) < 4, "events of the usual stream do not see it"
 
 
 def test_kernel_size_work_meets_a_cold_cache_and_is_also_timed_as_one_queue(tmp_path: Path, stub: StubGpu) -> None:

@@ -79,7 +79,7 @@ def test_work_in_a_pool_of_processes_is_seen_as_cpu_time_on_more_cores(tmp_path:
 def test_an_input_that_cannot_be_copied_and_costs_too_much_is_used_once_per_process(tmp_path: Path) -> None:
     script = six(
         extra=["import threading"],
-        setup="return (tiny.spin(3000000 + seed % 3), threading.Lock())",
+        setup="return (tiny.spin(1500000 + seed % 3), threading.Lock())",
         experiment="return tiny.spin(20000)",
     )
     measured = job_of(tmp_path, WHOLE, WHOLE).measure(script, budget_seconds=2)

@@ -226,6 +226,8 @@ def test_a_memo_between_calls_moves_the_verdict_to_first_calls(tmp_path: Path) -
     cheat = play(tmp_path / "cheat", memo, **more)
     assert "memoised" in cheat.names, cheat.why
     assert cheat.ratio > 20
+    told = cheat.measured.summary("head")
+    assert (told.headline, told.judgement.verdict == "faster") == ("first_call", False)
     assert float(cheat.report.data["speedup"]) < 5
     innocent(play(tmp_path / "twin", HALF, **more, minimum_effect_percent="5"))
 
