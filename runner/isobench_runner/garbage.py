@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,6 +49,15 @@ class Name:
 
 
 @dataclass(frozen=True)
+class Unfinished:
+    """What a writer that was killed has left: a file of the place, its bytes, and when it was written last."""
+
+    file: str
+    size: int
+    written: float
+
+
+@dataclass(frozen=True)
 class Roots:
     """What resources refer to.
 
@@ -72,6 +81,7 @@ class Holdings:
     blobs: tuple[Blob, ...] = ()
     names: tuple[Name, ...] = ()
     young: float = 0.0
+    unfinished: tuple[Unfinished, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,11 +90,12 @@ class Garbage:
 
     blobs: tuple[Blob, ...] = ()
     names: tuple[Name, ...] = ()
+    unfinished: tuple[Unfinished, ...] = ()
 
     @property
     def size(self) -> int:
-        """Bytes of the blobs."""
-        return sum(blob.size for blob in self.blobs)
+        """Bytes."""
+        return sum(blob.size for blob in self.blobs) + sum(one.size for one in self.unfinished)
 
 
 def reachable(holdings: Holdings, roots: Roots, references: Mapping[str, Iterable[str]]) -> frozenset[str]:
@@ -116,7 +127,8 @@ def garbage(holdings: Holdings, roots: Roots, kept: frozenset[str]) -> Garbage:
         one for one in holdings.names
         if one.digest not in kept and one.name not in roots.names and one.written <= holdings.young
     )  # fmt: skip
-    return Garbage(tuple(blobs), tuple(sorted(names, key=lambda one: one.name)))
+    unfinished = tuple(one for one in holdings.unfinished if one.written <= holdings.young)
+    return Garbage(tuple(blobs), tuple(sorted(names, key=lambda one: one.name)), unfinished)
 
 
 def digests_in(file: BinaryIO) -> Iterator[str]:
@@ -150,7 +162,8 @@ def survey(store: Store, roots: Roots, *, young: float) -> tuple[Holdings, Garba
     """
     names = tuple(Name(*one) for one in store.names())
     blobs = tuple(Blob(*one) for one in store.blobs())
-    holdings, sizes = Holdings(blobs, names, young), {blob.digest: blob.size for blob in blobs}
+    unfinished = tuple(Unfinished(*one) for one in store.place.unfinished())
+    holdings, sizes = Holdings(blobs, names, young, unfinished), {blob.digest: blob.size for blob in blobs}
     known: dict[str, frozenset[str]] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         while True:
@@ -183,7 +196,13 @@ def sweep(store: Store, found: Garbage, *, young: float) -> Garbage:
         if written is not None and written <= young:
             store.delete(blob.digest)
             gone.append(blob)
-    return Garbage(tuple(gone), found.names)
+    dropped = []
+    for left in found.unfinished:
+        written = store.place.written(left.file)
+        if written is not None and written <= young:
+            store.place.remove(left.file)
+            dropped.append(left)
+    return Garbage(tuple(gone), found.names, tuple(dropped))
 
 
 def to_json(holdings: Holdings, found: Garbage) -> dict[str, object]:
@@ -192,11 +211,15 @@ def to_json(holdings: Holdings, found: Garbage) -> dict[str, object]:
         "blobs": len(holdings.blobs),
         "bytes": sum(blob.size for blob in holdings.blobs),
         "young": holdings.young,
-        "garbage": {"blobs": [vars(blob) for blob in found.blobs], "names": [vars(name) for name in found.names]},
+        "garbage": asdict(found),
     }
 
 
 def from_json(body: Mapping[str, object]) -> Garbage:
     """The garbage of a survey of another process."""
     found = json.loads(json.dumps(body["garbage"]))
-    return Garbage(tuple(Blob(**one) for one in found["blobs"]), tuple(Name(**one) for one in found["names"]))
+    return Garbage(
+        tuple(Blob(**one) for one in found["blobs"]),
+        tuple(Name(**one) for one in found["names"]),
+        tuple(Unfinished(**one) for one in found["unfinished"]),
+    )

@@ -66,6 +66,9 @@ class Place(Protocol):
     def files(self, prefix: str) -> Iterator[Found]:
         """Every file whose name begins with a folder."""
 
+    def unfinished(self) -> Iterator[Found]:
+        """What writers that were killed have left; none of it is ever read."""
+
 
 def write_whole(path: Path, content: BinaryIO) -> None:
     """Write a file so that it is either wholly there or not at all, surviving a crash at any point."""
@@ -153,6 +156,13 @@ class Folder:
     def files(self, prefix: str) -> Iterator[Found]:
         for path in sorted((self.root / prefix).rglob("*")):
             if path.is_file() and not path.name.startswith("."):
+                info = path.stat()
+                yield Found(str(path.relative_to(self.root)), info.st_size, info.st_mtime)
+
+    def unfinished(self) -> Iterator[Found]:
+        for path in sorted(path for folder in ("sha256", "names") for path in (self.root / folder).rglob(".*")):
+            # What a file server keeps of a deleted file that is still open (`.nfs…`) goes by itself.
+            if path.is_file() and not path.is_symlink() and not path.name.startswith(".nfs"):
                 info = path.stat()
                 yield Found(str(path.relative_to(self.root)), info.st_size, info.st_mtime)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from isobench_operator.core.plan import Observed, decide
+from isobench_operator.core.visits import visit
 from support.apiserver import ApiServer
 from support.builders import NOW, SETTINGS, dataset, digest, generated, merge, prepared
 from support.helm import CHART, helm
@@ -101,6 +102,17 @@ def test_the_jobs_are_all_there() -> None:
 @pytest.mark.parametrize("role", sorted(JOBS))
 def test_every_pod_of_the_operator_is_taken(guarded: ApiServer, role: str) -> None:
     guarded.ok("create", "--dry-run=server", "-f", "-", stdin=pod(role))
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_the_pod_by_which_people_look_into_the_store_is_taken(guarded: ApiServer, *, write: bool) -> None:
+    guarded.ok(
+        "create",
+        "--dry-run=server",
+        "-f",
+        "-",
+        stdin=visit(SETTINGS.pods, namespace=WORK, name="v", seconds=60, write=write),
+    )
 
 
 def measure(body: Json) -> Json:

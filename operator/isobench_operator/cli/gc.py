@@ -115,15 +115,23 @@ def _tell(found: Found, gone: Garbage, *, grace: float, delete: bool, output: st
     shown = gone if delete else found.garbage
     meaning = {one.digest: one.name for one in shown.names}
     for blob in shown.blobs:
-        day = datetime.fromtimestamp(blob.written, UTC).strftime("%Y-%m-%d")
-        click.echo(f"{blob.digest}  {_size(blob.size):>9}  {day}  {meaning.get(blob.digest, '')}".rstrip())
+        _line(blob.digest, blob.size, blob.written, meaning.get(blob.digest, ""))
+    for one in shown.unfinished:
+        _line(one.file, one.size, one.written, "never finished")
     left = found.blobs - len(shown.blobs)
-    total = f"{len(shown.blobs)} of {found.blobs} blobs, {_size(shown.size)} of {_size(found.size)}"
+    total = f"{len(shown.blobs)} of {found.blobs} blobs, {_size(sum(blob.size for blob in shown.blobs))} of {_size(found.size)}"
+    if shown.unfinished:
+        total += f", and {_size(sum(one.size for one in shown.unfinished))} that were never finished"
     if delete:
-        click.echo(f"Deleted {total}; {left} are kept.")
-    elif shown.blobs or shown.names:
+        click.echo(f"Deleted {total}; {left} blobs are kept.")
+    elif shown != type(shown)():
         click.echo(f"Nothing refers to {total}. Nothing was deleted: --delete does it.")
     else:
         click.echo(
             f"Nothing to delete: all of {found.blobs} blobs ({_size(found.size)}) are needed or younger than the grace."
         )
+
+
+def _line(what: str, size: int, written: float, meaning: str) -> None:
+    day = datetime.fromtimestamp(written, UTC).strftime("%Y-%m-%d")
+    click.echo(f"{what}  {_size(size):>9}  {day}  {meaning}".rstrip())

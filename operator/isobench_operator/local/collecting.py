@@ -181,11 +181,7 @@ async def look_in_cluster(
 
 async def take_away_in_cluster(pod: StorePod, found: Found) -> Garbage:
     """Delete it; returns what is gone."""
-    return from_json(await pod.ask("take-away", {**_body(found.garbage), "young": found.young}))
-
-
-def _body(found: Garbage) -> dict[str, Any]:
-    return {"garbage": {"blobs": [asdict(one) for one in found.blobs], "names": [asdict(one) for one in found.names]}}
+    return from_json(await pod.ask("take-away", {"garbage": asdict(found.garbage), "young": found.young}))
 
 
 def resources_of_folder(folder: Path) -> list[Json]:
@@ -255,10 +251,12 @@ def described(found: Found, gone: Garbage, *, delete: bool, grace_seconds: float
         return {
             "blobs": [{"digest": one.digest, "bytes": one.size, "written": one.written} for one in blobs],
             "names": [{"name": one.name, "digest": one.digest} for one in names],
+            "unfinished": [{"file": one.file, "bytes": one.size, "written": one.written} for one in these.unfinished],
             "bytes": these.size,
         }
 
-    kept = {"blobs": found.blobs - len(found.garbage.blobs), "bytes": found.size - found.garbage.size}
+    gone_bytes = sum(blob.size for blob in found.garbage.blobs)
+    kept = {"blobs": found.blobs - len(found.garbage.blobs), "bytes": found.size - gone_bytes}
     body: dict[str, Any] = {
         "dryRun": not delete,
         "graceSeconds": grace_seconds,

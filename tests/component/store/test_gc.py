@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -120,3 +124,52 @@ def test_an_archive_is_not_read_for_references(store: Store) -> None:
     archive = store.put(b"tar of a file that has " + target.encode())
     _, found = survey(store, Roots(frozenset({archive})), young=time.time() + LATER)
     assert [blob.digest for blob in found.blobs] == [target]
+
+
+def test_what_a_killed_writer_left_goes_when_it_is_old(tmp_path: Path) -> None:
+    store = Store(tmp_path / "artifacts")
+    blob = store.put(b"whole")
+    left = tmp_path / "artifacts" / "sha256" / "ab" / ".cdef.x1y2"
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"half an archive")
+    now = time.time()
+    assert survey(store, Roots(frozenset({blob})), young=now - LATER)[1] == garbage.Garbage()
+    _, found = survey(store, Roots(frozenset({blob})), young=now + LATER)
+    assert (found.blobs, [one.file for one in found.unfinished], found.size) == ((), ["sha256/ab/.cdef.x1y2"], 15)
+    left.touch()
+    assert sweep(store, found, young=now - 1).unfinished == ()
+    assert left.exists()
+    assert sweep(store, found, young=now + LATER) == found
+    assert not left.exists()
+    assert store.get(blob) == b"whole"
+
+
+def asked(command: str, request: object, where: str) -> subprocess.CompletedProcess[bytes]:
+    body = json.dumps(request).encode()
+    return subprocess.run(
+        [sys.executable, "-m", "isobench_runner.visiting", command], input=b"%d\n%s" % (len(body), body),
+        env={**os.environ, "ISOBENCH_STORE": where}, check=False, capture_output=True, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_pods_commands_look_and_take_away(store: Store, kept: dict[str, str]) -> None:
+    roots = {"digests": [kept["used"], kept["evidence"]], "names": ["log/job"], "records": [], "grace_seconds": -LATER}
+    looked = asked("look", roots, str(store.place))
+    assert looked.returncode == 0, looked.stderr
+    found = json.loads(looked.stdout)
+    assert {blob["digest"] for blob in found["garbage"]["blobs"]} == {kept["unused"], kept["other"]}
+    taken = asked("take-away", found, str(store.place))
+    assert taken.returncode == 0, taken.stderr
+    assert json.loads(taken.stdout)["garbage"] == found["garbage"]
+    assert not store.has(kept["other"])
+    assert store.has(kept["archive"])
+
+
+@pytest.mark.slow
+def test_a_doubt_is_the_pods_failure_in_words(store: Store, kept: dict[str, str]) -> None:
+    store.delete(kept["used"])
+    store.place.write(f"sha256/{kept['used'][7:9]}/{kept['used'][9:]}", io.BytesIO(b"{}"))
+    roots = {"digests": [kept["used"]], "names": [], "records": [], "grace_seconds": -LATER}
+    looked = asked("look", roots, str(store.place))
+    assert (looked.returncode, b"is damaged" in looked.stderr) == (1, True), looked.stderr

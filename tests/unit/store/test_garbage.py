@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from isobench_operator.core.naming import child_name
 from isobench_operator.local.collecting import DoubtError, check, roots
-from isobench_runner.garbage import Blob, Garbage, Holdings, Name, Roots, from_json, garbage, reachable, to_json
+from isobench_runner.garbage import (
+    Blob,
+    Garbage,
+    Holdings,
+    Name,
+    Roots,
+    Unfinished,
+    from_json,
+    garbage,
+    reachable,
+    to_json,
+)
 from isobench_runner.transcript import log_name
 
 NOW, OLD, NEW = 100.0, 10.0, 90.0
@@ -84,7 +95,7 @@ def test_the_largest_stands_first_and_a_name_goes_with_its_blob() -> None:
 
 
 def test_a_survey_reads_as_it_was_written() -> None:
-    gone = Garbage((Blob("b", 7, OLD),), (Name("n", "b", OLD),))
+    gone = Garbage((Blob("b", 7, OLD),), (Name("n", "b", OLD),), (Unfinished("sha256/.x", 3, OLD),))
     assert from_json(json.loads(json.dumps(to_json(holdings("ab"), gone)))) == gone
 
 
