@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,7 @@ from isobench_operator.cli.cluster_options import (
 )
 
 if TYPE_CHECKING:
+    from isobench_operator.local.logs import Wanted
     from isobench_operator.local.pulling import Blobs
 
 CONTROLS = bytes(one for one in range(32) if one not in b"\t\n\r") + b"\x7f"
@@ -79,19 +80,14 @@ async def _shown(words: AsyncIterator[bytes]) -> bool:
 
 
 async def _of_folder(folder: Path, kind: str, name: str, stage: str, attempt: int | None, *, follow: bool) -> None:
-    from isobench_operator.local.logs import absent, choose, from_folder
+    from isobench_operator.local.logs import choose, from_folder
     from isobench_operator.local.pulling import FolderBlobs
-    from isobench_runner.store import Store
-    from isobench_runner.transcript import log_name
 
     resource = resource_of_folder(folder, kind, name)
     wanted = choose(resource, stage, attempt)
     if await _shown(from_folder(folder, wanted, follow=follow)):
         return
-    digest = Store(folder / "artifacts").resolve(log_name(wanted.name))
-    if digest is None:
-        raise absent(resource, wanted)
-    await _from_store(FolderBlobs(folder), digest)
+    await _from_store(FolderBlobs(folder), resource, wanted)
 
 
 async def _of_cluster(
@@ -100,7 +96,6 @@ async def _of_cluster(
     from isobench_operator.cluster.ports import ClusterError
     from isobench_operator.local.logs import absent, choose, from_pods
     from isobench_operator.local.visitor import connect
-    from isobench_runner.transcript import log_name
 
     async with connect(*where) as visitor:
         resource = await visitor.get(kind, name)
@@ -115,15 +110,17 @@ async def _of_cluster(
         if not wanted.over:
             raise absent(resource, wanted)
         async with visitor.store() as pod:
-            digest = await pod.resolve(log_name(wanted.name))
-            if digest is None:
-                raise absent(resource, wanted)
-            await _from_store(pod, digest)
+            await _from_store(pod, resource, wanted)
 
 
-async def _from_store(source: Blobs, digest: str) -> None:
+async def _from_store(source: Blobs, resource: dict[str, Any], wanted: Wanted) -> None:
+    from isobench_operator.local.logs import absent
     from isobench_runner.store import Store, StoreError
+    from isobench_runner.transcript import log_name
 
+    digest = (await source.resolve([log_name(wanted.name)])).get(log_name(wanted.name))
+    if digest is None:
+        raise absent(resource, wanted)
     with tempfile.TemporaryDirectory(prefix="isobench-logs-") as scratch:
         store, path = Store(Path(scratch) / "store"), Path(scratch) / "log"
         await source.bring([digest], store)

@@ -32,10 +32,11 @@ def command(
     \b
     isobench pull dataset/all                 all.jsonl, all.parquet, views, card
     isobench pull commit/vllm-0f40557a        commit.yaml, test.py, patch.diff, attempts/, results/ (every raw
-                                              sample), environments/, evidence/ and logs/ of what failed
+                                              sample), environments/, logs/ of every stage, evidence/
+                                              of what failed
     isobench pull dataset/dataset --from out  the same of a folder that `isobench run --out out` made
 
-    Every file is proved against the digest in the status. On a cluster a pod of the runner's image is started in the namespace with
+    Every file is proved against its digest. On a cluster a pod of the runner's image is started in the namespace with
     your own rights (create pods, pods/exec), sees the store read-only, and is deleted at the end.
 
     \b

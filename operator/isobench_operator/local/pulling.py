@@ -7,15 +7,18 @@ Every file is written from there, so the layout is the same for a cluster and fo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
 
+from isobench_operator.core import naming
+from isobench_operator.core.progress import STAGES, Progress
 from isobench_operator.errors import IsobenchError
 from isobench_runner.store import Store, StoreError, write_atomic
+from isobench_runner.transcript import log_name
 
 Json = Mapping[str, Any]
 FOLDERS = {"result": "results", "evidence": "evidence", "environment": "environments", "distributions": "distributions"}
@@ -31,6 +34,9 @@ class Blobs(Protocol):
 
     async def bring(self, digests: Iterable[str], store: Store) -> None:
         """Have them in the store; those that cannot be found are left out."""
+
+    async def resolve(self, names: Sequence[str]) -> Mapping[str, str]:
+        """What names mean; those that mean nothing are left out."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,11 @@ class FolderBlobs:
         for name in self.files:
             if (self.folder / name).is_file():
                 store.put_file(self.folder / name)
+
+    async def resolve(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Read them."""
+        source = Store(self.folder / "artifacts")
+        return {name: digest for name in names if (digest := source.resolve(name)) is not None}
 
 
 @dataclass
@@ -101,13 +112,27 @@ def _object(content: bytes) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
+def log_names(resource: Json) -> dict[str, str]:
+    """The name that the store has for the log of each stage of a Commit, by file."""
+    if resource["kind"] != "Commit":
+        return {}
+    metadata, progress = resource["metadata"], Progress.from_status(resource.get("status") or {})
+    jobs = {
+        stage: naming.child_name(
+            owner=metadata["name"], uid=str(metadata["uid"]), role=stage, attempt=progress.stage(stage).attempt
+        )
+        for stage in STAGES
+    }
+    return {f"logs/{stage}.log": log_name(job) for stage, job in jobs.items()}
+
+
 def _logs(files: Mapping[str, bytes]) -> dict[str, str]:
     """Logs that evidence names: digest by file."""
     found = {}
     for name, content in files.items():
         digest = _object(content).get("log") if name.startswith("evidence/") else None
         if isinstance(digest, str):
-            found[f"logs/{Path(name).stem}.log"] = digest
+            found[f"{name.removesuffix('.json')}.log"] = digest
     return found
 
 
@@ -140,7 +165,10 @@ async def pull(resource: Json, blobs: Blobs, store: Store, out: Path) -> Pulled:
     Raises:
         PullError: `out` holds something else under one of the names.
     """
-    pulled, wanted = Pulled(), named(resource)
+    pulled, wanted, logged = Pulled(), named(resource), log_names(resource)
+    if logged:
+        known = await blobs.resolve(list(logged.values()))
+        wanted |= {file: known[name] for file, name in logged.items() if name in known}
     await blobs.bring(wanted.values(), store)
     _keep(pulled, out, f"{resource['kind'].lower()}.yaml", yaml.safe_dump(dict(resource), sort_keys=False).encode())
     small = _take(wanted, store, out, pulled)

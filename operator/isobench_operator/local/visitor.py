@@ -9,7 +9,7 @@ import json
 import secrets
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,17 +104,16 @@ class StorePod:
         command = ["python", "-m", "isobench_runner.visiting", *arguments]
         return await execute(self.visitor.login, self.visitor.namespace, self.name, command, output=output, stdin=stdin)
 
-    async def resolve(self, name: str) -> str | None:
-        """The digest that a name of the store means.
+    async def resolve(self, names: Sequence[str]) -> dict[str, str]:
+        """The digests that names of the store mean; those that mean none are left out.
 
         Raises:
             ClusterError: the store does not answer.
         """
         with tempfile.TemporaryFile() as spool:
-            await self.run("resolve", name, output=spool)
+            await self.run("resolve", *names, output=spool)
             spool.seek(0)
-            found: str | None = json.loads(spool.read()).get(name)
-            return found
+            return {name: digest for name, digest in json.loads(spool.read()).items() if digest is not None}
 
     async def ask(self, command: str, request: Mapping[str, Any]) -> Json:
         """Ask for what takes more words than a URL holds; returns the answer.

@@ -13,10 +13,12 @@ import yaml
 from click.testing import CliRunner, Result
 
 from isobench_operator.cli import cli
+from isobench_operator.core.naming import child_name
 from isobench_runner.contract import CollectRequest
 from isobench_runner.reporting.collect import conclude
 from isobench_runner.stages import collect
 from isobench_runner.store import Store
+from isobench_runner.transcript import log_name
 from support.fake_pods import FakePods, fake_pods
 from support.run_folder import CASES, write_run_folder
 
@@ -101,8 +103,18 @@ def test_every_attempt_is_there_with_its_prompt_and_answer(folder: Path, tmp_pat
 def test_a_failed_commits_evidence_comes_along(folder: Path, tmp_path: Path) -> None:
     done = isobench("pull", BAD, "--from", folder, "--out", tmp_path / "c", "-o", "json")
     assert done.exit_code == 0, done.output
-    assert {"evidence/head.json", "logs/head.log"} <= set(json.loads(done.stdout)["files"])
-    assert (tmp_path / "c" / "logs" / "head.log").read_bytes() == LOG
+    assert {"evidence/head.json", "evidence/head.log"} <= set(json.loads(done.stdout)["files"])
+    assert (tmp_path / "c" / "evidence" / "head.log").read_bytes() == LOG
+
+
+def test_the_log_of_every_stage_that_left_one_comes_along(folder: Path, tmp_path: Path) -> None:
+    store = Store(folder / "artifacts")
+    body = yaml.safe_load((folder / "status" / f"commit-{GOOD}.yaml").read_text())
+    name = child_name(owner=GOOD, uid=body["metadata"]["uid"], role="prepare-head", attempt=1)
+    store.point(log_name(name), store.put(b"==> fetch"))
+    assert isobench("pull", GOOD, "--from", folder, "--out", tmp_path / "c").exit_code == 0
+    found = {file: content for file, content in files(tmp_path / "c").items() if file.startswith("logs/")}
+    assert found == {"logs/prepare-head.log": b"==> fetch"}
 
 
 @pytest.mark.parametrize("resource", [GOOD, BAD, "dataset/all", "pds/all"])
