@@ -8,7 +8,6 @@ would not be run: the exit code says it then.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import importlib
 import os
 import sys
@@ -16,19 +15,14 @@ import traceback
 from pathlib import Path
 
 from .contract import EXIT_AGAIN, REQUEST_VARIABLE, Reason, Request, StageError, parse_request
+from .dumpable import keep_to_itself
 from .harness.pod import KILLED, oom_kills
 from .outcome import write_outcome
 from .places import UnreachableError, open_place, take_credentials
 from .store import Store, StoreError
 from .transcript import Transcript, secrets_of
 
-PR_SET_DUMPABLE = 4
 STAGES = ("fetch", "generate", "report", "list", "collect", "publish")
-
-
-def keep_to_itself() -> None:
-    """A process that holds a key can be neither traced nor dumped, not even by another one of its user (PR_SET_DUMPABLE)."""
-    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -57,10 +57,10 @@ def command(
     is what executes them. Models and keys come from flags, the environment and .env: see `isobench env`.
     """
     from isobench_runner.contract import StageError
+    from isobench_runner.dumpable import not_dumpable
     from isobench_runner.llm import settings
     from isobench_runner.llm.asking import Asker
     from isobench_runner.llm.batch import BatchItem, generate_batch
-    from isobench_runner.llm.keys import not_dumpable
     from isobench_runner.prompts_folder import read_prompt, release_prompt
 
     def progress(item: BatchItem, done: int, total: int) -> None:

@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any, Callable, Dict, List, Optional, Set
 
-from . import gpu_rules, nvml
+from . import gpu_rules, nvml, watch
 
 LOOKS_AT_REST = 3
 REST_SECONDS = 0.15
@@ -19,7 +19,7 @@ class Card:
 
     def __init__(self, library: nvml.Nvml) -> None:
         self._devices = library.devices
-        self._watch = nvml.Watch(library.devices)
+        self._watch = watch.Watch(library.devices)
         self.described = library.describe()
         self._ours: Set[int] = set()
         self._clocks: Dict[str, List[Optional[int]]] = {}

@@ -3,49 +3,21 @@
 They have no check of results, so nothing is said about equivalence. Of a pytest file only the tests that run on both sides are timed.
 """
 
-import json
 import os
-import resource
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import processes, scripts
+from . import scripts
 from .calibrate import too_long
 from .choices import single_threaded
 from .events import Fall, Stop
+from .oldstyle_runs import CONFTEST, Run, pytest_arguments, run_script
 from .parent import Session
 from .pod import Pressure
 
-OUTCOMES = "outcomes.json"
-MAX_OUTCOMES = 4 << 20
 LEAST_SHARE = 0.05
 TRIES = 4
 """Times that a script is run in a round before it is said to do nothing: a busy machine slows one start-up, not four."""
-CONFTEST = b"""
-import json, os
-
-_seen = {}
-
-def _note(report):
-    crash = getattr(getattr(report, "longrepr", None), "reprcrash", None)
-    message = str(getattr(crash, "message", "") or "")
-    words = str(report.longrepr)[-3000:] if report.outcome != "passed" else ""
-    before = _seen.get(report.nodeid)
-    if before is None or before["outcome"] == "passed":
-        _seen[report.nodeid] = {"outcome": report.outcome, "assertion": message.startswith(("assert", "AssertionError")), "words": words}
-
-def pytest_runtest_logreport(report):
-    if report.when == "call" or report.outcome != "passed":
-        _note(report)
-
-def pytest_collectreport(report):
-    if report.outcome != "passed":
-        _note(report)
-
-def pytest_sessionfinish(session):
-    with open(os.environ["OUTCOMES"], "w") as file:
-        json.dump(_seen, file)
-"""
 EMPTY_TEST = b"def test_nothing():\n    pass\n"
 
 
@@ -65,80 +37,6 @@ class Whole:
     allow_failure: bool = False
     single: bool = True
     least_startup: Dict[str, int] = field(default_factory=dict)
-
-
-def _pytest(python: str, *arguments: str) -> List[str]:
-    return [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "empty.ini", "--rootdir", ".", *arguments]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One process that ended: nanoseconds by the parent's clock, what it used, its exit code and last words."""
-
-    wall_ns: int
-    usage: Dict[str, int]
-    code: int
-    printed: str
-
-
-def _run(
-    session: Session,
-    name: str,
-    argv: List[str],
-    *,
-    hashseed: int,
-    pad: int,
-    cpus: List[int],
-    files: Optional[Dict[str, bytes]] = None,
-) -> Tuple[Run, Dict[str, Any]]:
-    folders = session.folders(name)
-    own = os.path.dirname(folders["test"])
-    for path, content in {"empty.ini": b"[pytest]\n", **(files or {})}.items():
-        with open(os.path.join(own, path), "wb") as file:
-            file.write(content)
-    revision = session.revisions[name]
-    env = session.environment(name, folders, hashseed=hashseed, pad=pad)
-    paths = [os.path.normpath(os.path.join(revision.tree, one)) for one in session.plan.get("path") or []]
-    if paths:
-        env["PYTHONPATH"] = os.pathsep.join(paths)
-    env["OUTCOMES"] = os.path.join(folders["out"], OUTCOMES)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cwd = own if "pytest" in argv else folders["work"]
-    process = processes.Process(
-        argv, env=env, cwd=cwd, logs=session.logs, cpus=cpus, data_bytes=session.data_bytes, talks=False
-    )
-    try:
-        code, end_ns = process.wait(session.deadline)
-    except processes.Late:
-        raise Fall("late", name, "the script still ran at the time limit") from None
-    finally:
-        process.end()
-        outcomes = _outcomes(env["OUTCOMES"])
-        printed = process.printed()
-        session.said.printed(name, printed)
-        session.trash.throw(folders["place"])
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    usage = {
-        "cpu_ns": int((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e9),
-        "minflt": after.ru_minflt - before.ru_minflt,
-        "majflt": after.ru_majflt - before.ru_majflt,
-        "nvcsw": after.ru_nvcsw - before.ru_nvcsw,
-        "nivcsw": after.ru_nivcsw - before.ru_nivcsw,
-    }
-    return Run(end_ns - process.started_ns, usage, code, printed), outcomes
-
-
-def _outcomes(path: str) -> Dict[str, Any]:
-    try:
-        if os.path.islink(path) or os.path.getsize(path) > MAX_OUTCOMES:
-            return {}
-        with open(path, "rb") as file:
-            found = json.loads(file.read(MAX_OUTCOMES))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return (
-        {str(key): value for key, value in found.items() if isinstance(value, dict)} if isinstance(found, dict) else {}
-    )
 
 
 def prepare(session: Session, kind: str) -> Whole:
@@ -182,8 +80,10 @@ def _try_script(session: Session, name: str) -> None:
 def _choose_tests(session: Session, whole: Whole) -> None:
     seen: Dict[str, Dict[str, Any]] = {}
     for name in session.names:
-        argv = _pytest(session.revisions[name].python, "test_generated.py")
-        run, outcomes = _run(session, name, argv, hashseed=1, pad=0, cpus=session.cpus, files={"conftest.py": CONFTEST})
+        argv = pytest_arguments(session.revisions[name].python, "test_generated.py")
+        run, outcomes = run_script(
+            session, name, argv, hashseed=1, pad=0, cpus=session.cpus, files={"conftest.py": CONFTEST}
+        )
         if not outcomes:
             kind = "crashed" if run.code < 0 else "exit"
             raise Fall(
@@ -244,11 +144,13 @@ def _timed(session: Session, name: str, whole: Whole, *, hashseed: int, pad: int
     """Run the script, and beside it the same start-up without it; returns both."""
     python = session.revisions[name].python
     if whole.kind == scripts.PYTEST:
-        empty, argv = _pytest(python, "test_empty.py"), _pytest(python, *whole.tests)
+        empty, argv = pytest_arguments(python, "test_empty.py"), pytest_arguments(python, *whole.tests)
     else:
         empty, argv = [python, "-c", "pass"], [python, os.path.join("_generated_perf_tests", "test_generated.py")]
-    startup, _ = _run(session, name, empty, hashseed=hashseed, pad=pad, cpus=cpus, files={"test_empty.py": EMPTY_TEST})
-    run, _ = _run(session, name, argv, hashseed=hashseed, pad=pad, cpus=cpus)
+    startup, _ = run_script(
+        session, name, empty, hashseed=hashseed, pad=pad, cpus=cpus, files={"test_empty.py": EMPTY_TEST}
+    )
+    run, _ = run_script(session, name, argv, hashseed=hashseed, pad=pad, cpus=cpus)
     if run.code != 0 and not (whole.allow_failure and run.code == 1):
         kind = "crashed" if run.code < 0 else "exit"
         raise Fall(kind, name, "the script ended with exit code {}:\n{}".format(run.code, run.printed[-6000:]))

@@ -8,19 +8,13 @@ import importlib.util
 import json
 import os
 import sys
-import time
 from typing import Any, Callable, Dict, List, Optional
 
 from . import calls, digests, failures, gpu, mutation, probes
+from .sampler import Sampler
 
 _read, _write, _exit, _getpid, _dumps, _loads = os.read, os.write, os._exit, os.getpid, json.dumps, json.loads
-_sleep = time.sleep
 MODULE_NAME = "test_generated"
-IDLE_SECONDS = 0.005
-RING = 8
-MAX_RING = 512
-RING_SECONDS = 0.25
-RING_KILOBYTES = 256 << 10
 NO_COUNT = -1
 
 
@@ -37,14 +31,8 @@ class Worker:
         self._show: List[str] = []
         self._roots: List[str] = []
         self._package: Optional[str] = None
-        self._inputs: List[Any] = []
-        self._loops = 1
-        self._result: Any = None
+        self._sampler = Sampler(self._devices)
         self._kept: Any = None
-        self._after = probes.Counters()
-        self._own_ns = 0
-        self._sample: Dict[str, int] = {}
-        self._gpu_ms: Optional[float] = None
 
     def serve(self) -> None:
         """Answer until told to quit or until nobody asks."""
@@ -181,73 +169,26 @@ class Worker:
         }
 
     def do_prepare(self, *, seeds: List[int], loops: int, flush: bool) -> Dict[str, Any]:
-        """Make a sample's inputs: a ring of distinct ones where the sample loops, as far as time allows."""
-        contract = self._six()
+        """Make a sample's inputs."""
         begin = probes.perf_counter_ns()
-        self._inputs = []
-        held = probes.peak_kilobytes()
-        for index in range(min(loops, MAX_RING)):
-            if index >= RING and self._enough(begin, held):
-                break
-            self._inputs.append(contract.fresh(seeds[index % len(seeds)] + index))
-        self._loops = loops
-        self._result = None
-        probes.collect()
-        probes.freeze()
-        self._devices.look()
-        self._devices.synchronize()
-        if flush:
-            self._devices.flush()
+        self._sampler.prepare(self._six(), seeds, loops, flush=flush)
         return {"prepare_ns": probes.perf_counter_ns() - begin}
 
-    @staticmethod
-    def _enough(begin: int, held: int) -> bool:
-        late = probes.perf_counter_ns() - begin > RING_SECONDS * 1e9
-        return late or probes.peak_kilobytes() - held > RING_KILOBYTES
-
     def _go(self) -> None:
-        function, inputs, loops, devices = self._six().function(), self._inputs, self._loops, self._devices
-        result, error = None, None
-        marks = devices.marks()
-        before = probes.Counters()
-        begin = probes.perf_counter_ns()
         try:
-            if marks:
-                marks.begin()
-            if loops == 1:
-                result = function(inputs[0])
-            else:
-                ring = len(inputs)
-                for index in range(loops):
-                    result = function(inputs[index % ring])
-            if marks:
-                marks.end()
-            devices.synchronize()
-        except BaseException as raised:
-            error = raised
-        end = probes.perf_counter_ns()
-        self._after, self._own_ns = probes.Counters(), probes.thread_time_ns()
-        if error is not None:
+            wall_ns = self._sampler.run(self._six().function())
+        except BaseException as error:
             self._answer({"error": failures.describe(error, show=self._show, hide=self._hide)})
             return
-        self._answer({"wall_ns": end - begin})
-        self._sample = self._after.since(before)
-        self._gpu_ms = marks.milliseconds() if marks else None
-        self._result = result
+        self._answer({"wall_ns": wall_ns})
+        self._sampler.settle()
 
     def do_after(self, *, keep: bool) -> Dict[str, Any]:
         """What the last sample used, and what went on in the idle moment after it."""
-        _sleep(IDLE_SECONDS)
-        waited = probes.own_wait_ns(self._devices.synchronize)
-        now = probes.Counters()
-        own = probes.thread_time_ns() - self._own_ns
-        sample: Dict[str, Any] = dict(self._sample, gpu_ms=self._gpu_ms)
-        sample["drain_ns"] = max(0, now.cpu_ns - self._after.cpu_ns - own) + (waited if self._devices.look() else 0)
-        lazy = probes.lazy(self._result)
+        sample, result = self._sampler.after()
+        lazy = probes.lazy(result)
         if keep:
-            self._kept = self._result
-        self._result = None
-        self._inputs = []
+            self._kept = result
         return {"sample": sample, "lazy": lazy}
 
     def do_queued(self, *, seed: int) -> Dict[str, Any]:

@@ -190,7 +190,7 @@ def generate_batch(
 
     Args:
         source: a folder of extraction files, or one file.
-        ask: see `asking.Asker`; whoever makes it sees to `keys.not_dumpable`.
+        ask: see `asking.Asker`; whoever makes it sees to `dumpable.not_dumpable`.
         only_hash: a commit, in full or its beginning.
         limit: how many extractions at most; those that are there already do not count.
         seeds: folder of pre-generated scripts that win over any request.

@@ -1,41 +1,17 @@
 """Where keys come from and who may see them: the one place that reads a key.
 
-A process that holds a key is not dumpable: no core file, and no reading of its memory or environment by a process of the same user.
+A process that holds a key is not dumpable (`isobench_runner.dumpable`): no core file, and no reading of its memory or environment by a
+process of the same user.
 A key is never part of a request, a report, a log line or an exception: `redact` takes it out of whatever an endpoint echoes.
 """
 
 from __future__ import annotations
 
-import ctypes
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from isobench_runner.contract import Model
 
 from .answers import KeyMissing, name_of
-
-_PR_GET_DUMPABLE = 3
-_PR_SET_DUMPABLE = 4
-
-
-def _prctl(option: int, value: int = 0) -> int:
-    if sys.platform != "linux":
-        return -1
-    return int(ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0))
-
-
-@contextmanager
-def not_dumpable() -> Iterator[None]:
-    """Keep this process's memory from others while the block runs; elsewhere than on Linux a plain block."""
-    before = _prctl(_PR_GET_DUMPABLE)
-    _prctl(_PR_SET_DUMPABLE, 0)
-    try:
-        yield
-    finally:
-        if before == 1:
-            _prctl(_PR_SET_DUMPABLE, 1)
 
 
 def key_from_file(model: Model) -> str | None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from isobench_runner.contract import GenerateRequest, Model, Reason, Request, StageError
+from isobench_runner.dumpable import not_dumpable
 from isobench_runner.llm.asking import Asker
 from isobench_runner.llm.findings import Origin, fatal
-from isobench_runner.llm.keys import not_dumpable
 from isobench_runner.llm.material import Material, from_inputs
 from isobench_runner.llm.script_contract import inspect_script
 from isobench_runner.llm.seeds import find_seed

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from isobench_runner.contract import CollectRequest, Publish, Reason, Request, StageError
-from isobench_runner.llm.keys import not_dumpable, redact
+from isobench_runner.dumpable import not_dumpable
+from isobench_runner.llm.keys import redact
 from isobench_runner.outcome import read_outcome
 from isobench_runner.records.card import card
 from isobench_runner.records.dedup import HELD, NEW, Entry, entry, instance_ids

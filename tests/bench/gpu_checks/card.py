@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from isobench_runner.harness import gpu, gpu_rules, nvml
+from isobench_runner.harness import gpu, gpu_rules, nvml, watch
 
 from . import kernels
 from .bench import Bench, has, owed, ratio
@@ -194,14 +194,14 @@ def power(bench: Bench) -> list[str]:
     assert card is not None
     turns, device = turns_for(20.0), card.devices[0]
     for second in range(int(bench.scaled(30, 1))):
-        watch = nvml.Watch(card.devices)
-        watch.begin()
+        counters = watch.Watch(card.devices)
+        counters.begin()
         end = time.monotonic() + bench.scaled(1, 0.1)
         while time.monotonic() < end:
             kernels.burn(turns)
             kernels.wait()
-            watch.poll()
-        seen = watch.end([])
+            counters.poll()
+        seen = counters.end([])
         bits = [name for bit, name in REASONS.items() if int(seen["reasons"] or 0) & bit]
         lines.append(
             f"second {second + 1}: {seen['sm_clock_mhz']} MHz, {(seen['power_mw'] or 0) / 1e3:.0f} W, {seen['temperature_c']} °C, "

@@ -320,7 +320,7 @@ def test_the_process_is_not_dumpable_while_it_asks_and_as_before_when_it_has(sta
 
 HOLDER = """
 import ctypes, os, sys
-from isobench_runner.llm.keys import not_dumpable
+from isobench_runner.dumpable import not_dumpable
 if os.geteuid() == 0:
     os.setgroups([])
     os.setresgid(65534, 65534, 65534)

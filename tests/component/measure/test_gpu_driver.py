@@ -37,7 +37,7 @@ def ask(stub: StubGpu, code: str, **variables: str) -> Any:
     lines = [
         "import json, sys, time",
         f"sys.path.insert(0, {str(stub.folder)!r})",
-        "from isobench_runner.harness import gpu, nvml",
+        "from isobench_runner.harness import gpu, nvml, watch",
         code,
     ]
     done = subprocess.run(
@@ -168,7 +168,9 @@ def test_a_card_that_supports_nothing_is_watched_without_a_fault(stub: StubGpu) 
         *FIELDS,
     )
     stub.set(**dict.fromkeys(everything, "unsupported"), **{f"violation_{n}": "unsupported" for n in range(6)})
-    seen = ask(stub, "w = nvml.Watch(nvml.Nvml.open(None).devices); w.begin(); w.poll(); print(json.dumps(w.end([1])))")
+    seen = ask(
+        stub, "w = watch.Watch(nvml.Nvml.open(None).devices); w.begin(); w.poll(); print(json.dumps(w.end([1])))"
+    )
     assert seen.pop("foreign_processes") == 0
     assert seen.pop("violations_ns") == dict.fromkeys(("power", "thermal", "board", "reliability"))
     assert set(seen.values()) == {None}

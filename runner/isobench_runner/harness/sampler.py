@@ -1,0 +1,98 @@
+"""One sample in the worker: inputs made before the clock, the call or the loop of calls inside it, and what went on afterwards.
+
+Its clock is a witness; the parent's is the other, and decides where they disagree.
+"""
+
+import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from . import calls, gpu, probes
+
+_sleep = time.sleep
+IDLE_SECONDS = 0.005
+RING = 8
+MAX_RING = 512
+RING_SECONDS = 0.25
+RING_KILOBYTES = 256 << 10
+
+
+class Sampler:
+    """What is kept of a sample from one command of the parent to the next."""
+
+    def __init__(self, devices: gpu.Devices) -> None:
+        self._devices = devices
+        self._inputs: List[Any] = []
+        self._loops = 1
+        self._result: Any = None
+        self._marks: Optional[gpu.Marks] = None
+        self._before = self._after = probes.Counters()
+        self._own_ns = 0
+        self._sample: Dict[str, Any] = {}
+
+    def prepare(self, contract: calls.Contract, seeds: List[int], loops: int, *, flush: bool) -> None:
+        """Make the inputs: a ring of distinct ones where the sample loops, as far as time and memory allow."""
+        begin = probes.perf_counter_ns()
+        self._inputs = []
+        held = probes.peak_kilobytes()
+        for index in range(min(loops, MAX_RING)):
+            if index >= RING and self._enough(begin, held):
+                break
+            self._inputs.append(contract.fresh(seeds[index % len(seeds)] + index))
+        self._loops = loops
+        self._result = None
+        probes.collect()
+        probes.freeze()
+        self._devices.look()
+        self._devices.synchronize()
+        if flush:
+            self._devices.flush()
+
+    @staticmethod
+    def _enough(begin: int, held: int) -> bool:
+        late = probes.perf_counter_ns() - begin > RING_SECONDS * 1e9
+        return late or probes.peak_kilobytes() - held > RING_KILOBYTES
+
+    def run(self, function: Callable[[Any], Any]) -> int:
+        """Time it; returns nanoseconds. What the call raises is raised after the clock and the counters were read."""
+        inputs, loops, devices = self._inputs, self._loops, self._devices
+        result, error = None, None
+        marks = devices.marks()
+        before = probes.Counters()
+        begin = probes.perf_counter_ns()
+        try:
+            if marks:
+                marks.begin()
+            if loops == 1:
+                result = function(inputs[0])
+            else:
+                ring = len(inputs)
+                for index in range(loops):
+                    result = function(inputs[index % ring])
+            if marks:
+                marks.end()
+            devices.synchronize()
+        except BaseException as raised:
+            error = raised
+        end = probes.perf_counter_ns()
+        self._after, self._own_ns = probes.Counters(), probes.thread_time_ns()
+        if error is not None:
+            raise error
+        self._before, self._marks, self._result = before, marks, result
+        return end - begin
+
+    def settle(self) -> None:
+        """What the parent need not wait for: differences of counters, and the events' time."""
+        gpu_ms = self._marks.milliseconds() if self._marks else None
+        self._sample = dict(self._after.since(self._before), gpu_ms=gpu_ms)
+        self._marks = None
+
+    def after(self) -> Tuple[Dict[str, Any], Any]:
+        """What the sample used, with what ran on in the idle moment after it, and its result, which is forgotten here."""
+        _sleep(IDLE_SECONDS)
+        waited = probes.own_wait_ns(self._devices.synchronize)
+        now = probes.Counters()
+        own = probes.thread_time_ns() - self._own_ns
+        drain_ns = max(0, now.cpu_ns - self._after.cpu_ns - own) + (waited if self._devices.look() else 0)
+        result, self._result = self._result, None
+        self._inputs = []
+        return dict(self._sample, drain_ns=drain_ns), result
