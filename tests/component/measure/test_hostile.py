@@ -55,6 +55,11 @@ def no_process_mentions(path: Path) -> bool:
             "WorkerCrashed",
             "spoke out of turn",
         ),
+        (
+            "import tempfile; place = tempfile.mkdtemp(); os.chdir(place); os.rmdir(place); open('data.txt')",
+            "TestFailed",
+            "FileNotFoundError",
+        ),
         ("b = bytearray(1 << 45)", "TestFailed", "MemoryError"),
         ("raise ValueError('no' * 3)", "TestFailed", "ValueError: nonono"),
         ("time.perf_counter = lambda: 0.0", "PatchedTimer", "time.perf_counter"),
