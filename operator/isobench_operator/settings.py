@@ -15,6 +15,7 @@ from pydantic import Field, StrictBool, StrictInt, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from .api.fields import ApiModel, DnsLabel, DnsName, Quantities
+from .core.policies.deadlines import patience
 from .core.settings import CaBundle, PodSettings, Settings, claimed
 from .documents.errors import DocumentError, DocumentErrors
 from .documents.nodes import Document, Place, read
@@ -266,6 +267,7 @@ def _pods(found: ConfigFile) -> PodSettings:
         host_users=found.host_users,
         priority_class=found.priority_class_name,
         build_affinity=found.builds.affinity,
+        patience_seconds=patience(found.jobs.waiting_seconds),
     )
     resources: dict[str, Mapping[str, Mapping[str, str]]] = dict(pods.resources)
     for name in CONTAINERS:

@@ -106,7 +106,7 @@ def prepare_job(
     )
     return _assemble(
         owner, ident, settings, [fetch, build, report], inputs,
-        deadlines=deadlines.prepare(commit.spec.environment.timeout_seconds, backoff_limit=settings.backoff_limit),
+        deadlines=deadlines.prepare(commit.spec.environment.timeout_seconds, settings=settings),
         placement=placement(commit, measuring=False), untrusted=("build",), builds=settings.runtime == "kubernetes",
     )  # fmt: skip
 
@@ -136,7 +136,7 @@ def generate_job(
     )
     return _assemble(
         owner, ident, settings, [fetch, generate, report], inputs,
-        deadlines=deadlines.deadlines(settings.generate_seconds, backoff_limit=settings.backoff_limit),
+        deadlines=deadlines.deadlines(settings.generate_seconds, settings=settings),
         placement=placement(commit, measuring=False),
     )  # fmt: skip
 
@@ -183,7 +183,7 @@ def measure_job(
     )
     return _assemble(
         owner, ident, settings, [fetch, *unpack, measure, report], [],
-        deadlines=deadlines.measure(commit.spec.measurement.timeout_seconds, backoff_limit=settings.backoff_limit),
+        deadlines=deadlines.measure(commit.spec.measurement.timeout_seconds, settings=settings),
         placement=place, untrusted=(*(one["name"] for one in unpack), "measure"),
         offline=("measure",), exclusive=True, extra=user_volumes,
     )  # fmt: skip
@@ -221,7 +221,7 @@ def collect_job(
     )
     return _assemble(
         owner, ident, settings, [listing, collect, *publish, report], inputs,
-        deadlines=deadlines.deadlines(settings.collect_seconds, backoff_limit=settings.backoff_limit),
+        deadlines=deadlines.deadlines(settings.collect_seconds, settings=settings),
         placement=Placement(), service_account=settings.collect_service_account,
         extra=[_token_volume()] if cluster else [],
     )  # fmt: skip

@@ -74,6 +74,7 @@ class PodSettings:
         host_users: false asks for a user namespace in every pod; None leaves it to the cluster.
         priority_class: of Jobs whose Commit names none.
         generate_seconds, collect_seconds: pod deadlines of the Jobs whose spec has none.
+        patience_seconds: added to every pod's deadline, where pods that are stuck are waited for longer than usual.
         build_affinity: whether builds keep off measuring hosts by preference or by force.
     """
 
@@ -117,6 +118,7 @@ class PodSettings:
     priority_class: str | None = None
     generate_seconds: int = 7200
     collect_seconds: int = 7200
+    patience_seconds: int = 0
     build_affinity: Literal["preferred", "required"] = "preferred"
 
 

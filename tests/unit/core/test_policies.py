@@ -22,6 +22,7 @@ from isobench_operator.core.policies import (
     verdict,
 )
 from isobench_operator.core.progress import STAGES, Progress, Script, Stage
+from isobench_operator.core.settings import PodSettings
 from isobench_operator.core.terms import Terms
 from isobench_runner.contract import EXPLANATIONS, Reason, Retry
 from support.builders import BASE, HEAD, MAIN, NOW, SETTINGS, commit, digest, measured, prepared, written
@@ -226,7 +227,7 @@ def test_reopening_what_succeeded_changes_nothing_but_the_word() -> None:
 
 @pytest.mark.parametrize("seconds", [60, 600, 3600, 86400])
 def test_the_harness_gives_up_before_its_pod(seconds: int) -> None:
-    found = deadlines.measure(seconds, backoff_limit=2)
+    found = deadlines.measure(seconds, settings=PodSettings(backoff_limit=2))
     assert seconds < found.pod < found.job
 
 

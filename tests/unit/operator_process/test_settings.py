@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from isobench_operator.core.policies import deadlines
 from isobench_operator.core.settings import CaBundle, PodSettings, Settings
 from isobench_operator.settings import OperatorSettings, SettingsError, load
 
@@ -66,6 +67,17 @@ def test_how_long_a_stuck_job_is_waited_for_reaches_the_decisions(written: Any) 
     assert written("gpus: 1").decisions.waiting_seconds == Settings(secret="").waiting_seconds
     with pytest.raises(SettingsError, match=r"jobs\.waitingSeconds: 5: must be at least 60"):
         written("jobs: {waitingSeconds: 5}")
+
+
+@pytest.mark.parametrize(("waiting", "more"), [(60, 0), (1800, 0), (86400, 84600)])
+def test_a_pod_that_is_stuck_on_its_node_is_not_ended_before_it_was_waited_for(
+    written: Any, waiting: int, more: int
+) -> None:
+    usual = deadlines.measure(600, settings=PodSettings())
+    found = deadlines.measure(600, settings=written(f"jobs: {{waitingSeconds: {waiting}}}").decisions.pods)
+    assert found.pod == usual.pod + more
+    assert found.pod > waiting + 600
+    assert found.job > found.pod
 
 
 def test_a_claim_and_resources_replace_the_defaults_of_their_own_alone(written: Any) -> None:

@@ -7,6 +7,7 @@ with the wait for one: the second ends only what nothing else does.
 from __future__ import annotations
 
 from isobench_operator.core.pods import Deadlines
+from isobench_operator.core.settings import PodSettings
 
 FETCH_SECONDS = 3600
 """For cloning, and for waiting until another Job has built the same environment."""
@@ -17,16 +18,22 @@ QUEUE_SECONDS = 30 * 24 * 3600
 """A queue for GPUs is no failure."""
 
 
-def deadlines(pod: int, *, backoff_limit: int) -> Deadlines:
+def patience(waiting_seconds: int) -> int:
+    """What a pod needs beyond its usual deadline, so that one that is stuck on its node is still waited for as long as that."""
+    return max(0, waiting_seconds - START_SECONDS)
+
+
+def deadlines(pod: int, *, settings: PodSettings) -> Deadlines:
     """A pod's deadline and its Job's: every attempt may wait its turn and use the whole of its own, with Kubernetes' backoff between."""
-    return Deadlines(pod=pod, job=QUEUE_SECONDS + (pod + 360) * (backoff_limit + 1))
+    seconds = pod + settings.patience_seconds
+    return Deadlines(pod=seconds, job=QUEUE_SECONDS + (seconds + 360) * (settings.backoff_limit + 1))
 
 
-def prepare(build_seconds: int, *, backoff_limit: int) -> Deadlines:
+def prepare(build_seconds: int, *, settings: PodSettings) -> Deadlines:
     """Of a prepare Job, whose build driver enforces `environment.timeoutSeconds` itself."""
-    return deadlines(2 * build_seconds + FETCH_SECONDS + REPORT_SECONDS, backoff_limit=backoff_limit)
+    return deadlines(2 * build_seconds + FETCH_SECONDS + REPORT_SECONDS, settings=settings)
 
 
-def measure(timeout_seconds: int, *, backoff_limit: int) -> Deadlines:
+def measure(timeout_seconds: int, *, settings: PodSettings) -> Deadlines:
     """Of a measuring Job, whose harness enforces `measurement.timeoutSeconds` itself."""
-    return deadlines(START_SECONDS + timeout_seconds + REPORT_SECONDS, backoff_limit=backoff_limit)
+    return deadlines(START_SECONDS + timeout_seconds + REPORT_SECONDS, settings=settings)

@@ -54,7 +54,7 @@ class Row(NamedTuple):
     tells: str
 
 
-_BOUND = "half an hour"
+_BOUND = "half an hour (`jobs.waitingSeconds`)"
 ROWS = {
     "Queued": Row("Kueue has not admitted the Job to its queue", "as long as it takes", None, "no"),
     "Unschedulable": Row(
