@@ -24,8 +24,6 @@ UNITS = {"base": 420, "head": 400}
 TRUTH = UNITS["base"] / UNITS["head"]
 """Exactly 1.05: head does twenty units less."""
 MINIMUM_EFFECT_PERCENT = "2"
-GOOD_FLOOR_PERCENT = 2.0
-BUSY_SHARE = 0.1
 PACKAGE = '''\
 UNITS = {units}
 
@@ -95,20 +93,30 @@ class Selftest:
 
 
 def run(
-    folder: Path, *, budget_seconds: int, seed: int, isolation: tuple[str, str], node: str, shut: Shut | None = None
+    folder: Path,
+    *,
+    budget_seconds: int,
+    seed: int,
+    isolation: tuple[str, str],
+    node: str,
+    shut: Shut | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Selftest:
     """Measure twice, half of the budget each.
 
     Args:
         folder: an empty one; everything is made below it.
         shut: how the harness is shut in.
+        tell: hears what begins, and how long it may take.
 
     Raises:
         SelftestError: a run came to nothing.
     """
     sides = {name: _environment(folder / "env" / name, units) for name, units in UNITS.items()}
     half = max(1, budget_seconds // 2)
+    tell(f"1 of 2: the same code twice, about {half} s and a little more; leave the machine alone")
     equal = _measure(folder / "same", {"base": sides["base"], "base2": sides["base"]}, half, seed, shut)
+    tell("2 of 2: one side with exactly 5 % more work")
     unequal = _measure(folder / "injected", {"base": sides["base"], "head": sides["head"]}, half, seed + 1, shut)
     machine = unequal[1].get("fingerprint")
     return Selftest(
@@ -186,113 +194,3 @@ def _summary(rounds: list[Any], body: dict[str, Any], *, other: str) -> Summary:
     if found is None:
         raise SelftestError("not one round was kept: the machine was taken away in every one")
     return found
-
-
-def advice(found: Selftest) -> list[str]:
-    """What to know and to do about this machine, the most important first."""
-    said = []
-    if found.same.differs:
-        said.append(
-            "Base beside itself came out different: no ratio measured here should be believed. Find what else runs on this node."
-        )
-    if found.outcome == "wrong":
-        said.append(
-            f"The interval of the injected effect does not hold the truth, {TRUTH:.2f}: run it again, and if it stays so, do not measure here."
-        )
-    floor = found.floor_percent
-    if floor is None:
-        rounds = found.same.judgement.rounds
-        said.append(
-            f"Only {rounds} rounds fit into half of {found.budget_seconds} s, too few for an interval: give --budget more."
-        )
-    elif found.outcome == "missed":
-        needed = found.injected.judgement.rounds_needed
-        more = f" (about {needed} rounds for 2 %)" if needed else ""
-        said.append(
-            f"An effect of 5 % was not told in {found.budget_seconds // 2} s: raise measurement.budgetSeconds{more} or use a quieter node."
-        )
-    elif floor > GOOD_FLOOR_PERCENT:
-        said.append(
-            f"Effects below about {floor:.1f} % will be inconclusive here at this budget; a longer budget or a quieter node lowers that."
-        )
-    said += _about_machine(found)
-    return said or ["Nothing to do: this node tells 2 % effects apart."]
-
-
-def _about_machine(found: Selftest) -> list[str]:
-    said = []
-    rounds = (found.same, found.injected)
-    whole = sum(one.discarded + one.judgement.rounds for one in rounds)
-    disturbed = sum(one.discarded + one.disturbed for one in rounds)
-    if whole and disturbed > BUSY_SHARE * whole:
-        said.append(
-            f"In {disturbed} of {whole} rounds others took the CPUs away: keep builds and other pods off this node while it measures."
-        )
-    affinity, quota = found.machine.get("affinity"), found.machine.get("cpu_quota")
-    if isinstance(affinity, list) and len(affinity) < 2:
-        said.append("There is one CPU: the parent that keeps the clock shares it with what it times. Give two or more.")
-    if isinstance(quota, str) and not quota.startswith("max"):
-        amounts = quota.split()
-        if len(amounts) == 2 and all(one.isdigit() for one in amounts) and int(amounts[0]) % max(1, int(amounts[1])):
-            said.append(f"The CPU quota ({quota}) is no whole number of CPUs: request whole CPUs with equal limits.")
-    governor = (found.machine.get("cpu") or {}).get("governor")
-    if governor == "powersave":
-        said.append("The CPU governor is powersave: clocks follow load; performance gives steadier times.")
-    if found.isolation[0] == "none":
-        said.append(f"Tests would run without isolation: {found.isolation[1]}.")
-    return said
-
-
-def as_json(found: Selftest) -> dict[str, Any]:
-    """One object for machines."""
-    return {
-        "v": 1,
-        "ok": found.good,
-        "node": found.node,
-        "budget_seconds": found.budget_seconds,
-        "floor_percent": found.floor_percent,
-        "same": {**_numbers(found.same), "differs": found.same.differs},
-        "injected": {**_numbers(found.injected), "truth": TRUTH, "outcome": found.outcome},
-        "isolation": {"kind": found.isolation[0], "words": found.isolation[1]},
-        "machine": found.machine,
-        "advice": advice(found),
-    }
-
-
-def _numbers(summary: Summary) -> dict[str, Any]:
-    judgement = summary.judgement
-    return {
-        "speedup": judgement.speedup,
-        "ci": list(judgement.interval) if judgement.interval else None,
-        "level": judgement.level,
-        "rounds": judgement.rounds,
-        "discarded": summary.discarded,
-        "half_width_percent": summary.half_width_percent,
-    }
-
-
-def in_words(found: Selftest) -> list[str]:
-    """The same for people."""
-    cpu = (found.machine.get("cpu") or {}).get("model") or "unknown CPU"
-    gpu = (found.machine.get("gpu") or {}).get("name")
-    count = len(found.machine.get("affinity") or [])
-    floor = found.floor_percent
-    kind, words = found.isolation
-    lines = [
-        f"isobench selftest on {found.node}: {cpu}, {count} CPU{'' if count == 1 else 's'}{f', {gpu}' if gpu else ''}",
-        f"  base beside itself  {_ratio(found.same)}  {'DIFFERENT' if found.same.differs else 'same, as it should be'}",
-        f"  {TRUTH:.2f}x by count      {_ratio(found.injected)}  {found.outcome}",
-        f"  noise floor         {f'{floor:.2f} %' if floor is not None else 'unknown: too few rounds'} in {found.budget_seconds // 2} s",
-        f"  isolation           {words if words.startswith(kind) else f'{kind}: {words}'}",
-    ]
-    return [*lines, *(f"  - {line}" for line in advice(found))]
-
-
-def _ratio(summary: Summary) -> str:
-    judgement = summary.judgement
-    if judgement.interval is None:
-        return f"{judgement.speedup:.3f}x (no interval, {judgement.rounds} rounds)"
-    low, high = judgement.interval
-    return (
-        f"{judgement.speedup:.3f}x [{low:.3f}, {high:.3f}] at {judgement.level * 100:.0f} %, {judgement.rounds} rounds"
-    )

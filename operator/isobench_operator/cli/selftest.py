@@ -56,9 +56,11 @@ def command(
     namespace: str | None,
     gpu: bool,
 ) -> None:
-    """Measure base beside itself and a known extra of 5 % work, as Commits are measured, and say what this machine can tell apart.
+    """Ask this machine what it can tell apart, before any verdict of it is believed.
 
-    Exit code 0 where equal sides come out equal and the extra work is found, 1 where not.
+    Two runs, measured as Commits are: the same code twice, which has to come out equal, and exactly 5 % more work, which has to be found.
+
+    Exit code 0 where both do, 1 where not. What to do about it is printed last.
 
     \b
     On a cluster:
@@ -75,13 +77,11 @@ def command(
             raise SystemExit(EXIT_BAD_INPUT)
     from isobench_operator.cluster import sandbox
     from isobench_operator.local.selftest import shut_in
-    from isobench_runner import selftest
+    from isobench_runner import selftest, selftest_words
 
     in_pod = os.environ.get("ISOBENCH_ISOLATION") == "pod"
     isolation = sandbox.none("the pod is the sandbox") if in_pod else sandbox.detect()
     seed = random.SystemRandom().randrange(1 << 31) if seed is None else seed
-    if not as_json:
-        click.echo(f"Measuring for {budget} s and a little more; leave the machine alone.", err=True)
     with tempfile.TemporaryDirectory(prefix="isobench-selftest-") as scratch:
         folder = Path(scratch).resolve()
         folder.chmod(0o755)
@@ -93,14 +93,15 @@ def command(
                 isolation=("pod", isolation.words) if in_pod else (isolation.kind, isolation.words),
                 node=os.environ.get("ISOBENCH_NODE") or platform.node(),
                 shut=shut_in(isolation, folder),
+                tell=lambda line: click.echo(line, err=True),
             )
         except selftest.SelftestError as error:
             click.echo(f"Error: the self-test came to nothing: {error}", err=True)
             raise SystemExit(EXIT_NOT_GOOD) from error
-    for line in selftest.in_words(found):
+    for line in selftest_words.in_words(found):
         click.echo(line, err=as_json)
     if as_json:
-        click.echo(json.dumps({**selftest.as_json(found), "seed": seed}, sort_keys=True))
+        click.echo(json.dumps({**selftest_words.as_json(found), "seed": seed}, sort_keys=True))
     raise SystemExit(0 if found.good else EXIT_NOT_GOOD)
 
 

@@ -84,5 +84,6 @@ def test_this_machine_is_told_in_one_json_line_and_in_words() -> None:
     assert (told["seed"], told["budget_seconds"], told["injected"]["truth"]) == (5, 6, 1.05)
     assert told["same"]["rounds"] >= 1
     assert told["advice"]
+    assert ("\nGood:" in done.stderr) is told["ok"]
     assert told["machine"]["kernel"]
-    assert "base beside itself" in done.stderr
+    assert "the same code twice" in done.stderr

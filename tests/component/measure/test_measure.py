@@ -17,7 +17,7 @@ BASE = """\
 CACHE = {}
 def work(seed):
     x = seed
-    for i in range(60000):
+    for i in range(30000):
         x = (x * 31 + i) % 1000003
     return x
 
@@ -29,7 +29,7 @@ def kept(seed):
 def untouched(seed):
     return seed
 """
-FAST = BASE.replace("range(60000)", "range(20000)").replace("return x\n", "return x if False else seed * 7\n")
+FAST = BASE.replace("range(30000)", "range(10000)").replace("return x\n", "return x if False else seed * 7\n")
 SLOW = BASE.replace("return x\n", "return x if False else seed * 7\n")
 RAISES = BASE.replace("    return x\n", "    raise TypeError('renamed argument')\n")
 OTHER = SLOW.replace("seed * 7", "seed * 8")
@@ -142,12 +142,12 @@ def test_base_against_itself_passes_every_check_and_is_no_change(tmp_path: Path)
         (six(experiment="return list({str(i) for i in range(50)}) + [tiny.work(1)]"), "NotDeterministic", "differ"),
         (six(experiment="return missing_name"), "TestFailed", "NameError"),
         (six(head="import not_there", experiment="return 1"), "TestFailed", "No module named 'not_there'"),
-        (six(experiment="return [tiny.work(1) for _ in range(400)]"), "SampleTooLong", "with a budget of"),
+        (six(experiment="return [tiny.work(1) for _ in range(200)]"), "SampleTooLong", "with a budget of"),
         ("def setup(:", "TestFailed", "SyntaxError"),
     ],
 )  # fmt: skip
 def test_a_test_that_cannot_be_trusted_is_refused(tmp_path: Path, script: str, reason: str, words: str) -> None:
-    measured = job_of(tmp_path).measure(script, budget_seconds=4)
+    measured = job_of(tmp_path).measure(script, budget_seconds=8)
     assert measured.reason == reason, measured.why
     assert words in measured.outcome["tail"]
     assert measured.rounds == []

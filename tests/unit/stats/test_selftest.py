@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from isobench_runner import selftest
+from isobench_runner import selftest, selftest_words
 from isobench_runner.stats.rounds import parse_rounds
 from isobench_runner.stats.summary import Rule, Summary, summarise
 from support.rounds import make_rounds
@@ -67,9 +67,26 @@ def test_a_machine_is_good_where_equal_is_equal_and_the_extra_work_is_found(
 ) -> None:
     told = found(same, injected)
     assert (told.outcome, told.good) == (outcome, good)
-    assert advice in selftest.advice(told)[0]
-    assert json.loads(json.dumps(selftest.as_json(told), allow_nan=False))["ok"] is good
-    assert outcome in "\n".join(selftest.in_words(told))
+    assert advice in selftest_words.advice(told)[0]
+    assert json.loads(json.dumps(selftest_words.as_json(told), allow_nan=False))["ok"] is good
+    assert outcome in "\n".join(selftest_words.in_words(told))
+
+
+@pytest.mark.parametrize(
+    ("same", "injected", "lines"),
+    [
+        (EQUAL, summary(selftest.TRUTH, 0.002), ["no difference seen, as it should be", "found, and the truth, 1.05, lies inside", "Good: in 30 s this machine tells 5 % from nothing."]),
+        (EQUAL, summary(selftest.TRUTH, 0.3), ["missed: it could as well be no effect", "Not good: in 30 s this machine does not tell 5 % from nothing."]),
+        (EQUAL, summary(1.2, 0.002), ["wrong: the truth, 1.05, lies outside", "Not good: what this machine measures cannot be believed as it is now."]),
+        (summary(1.03, 0.002, other="base2"), summary(selftest.TRUTH, 0.002), ["DIFFERENT, although it is the same", "cannot be believed"]),
+        (summary(1.0, 0.002, other="base2", rounds=4), summary(selftest.TRUTH, 0.002, rounds=5), ["from 4 rounds: too few rounds to tell", "missed, too few rounds to tell", "noise floor           unknown"]),
+    ],
+)  # fmt: skip
+def test_people_are_told_what_each_line_means_and_how_it_ends(
+    same: Summary, injected: Summary, lines: list[str]
+) -> None:
+    text = "\n".join(selftest_words.in_words(found(same, injected)))
+    assert [line for line in lines if line not in text] == []
 
 
 @pytest.mark.parametrize(
@@ -84,8 +101,8 @@ def test_a_machine_is_good_where_equal_is_equal_and_the_extra_work_is_found(
 )
 def test_what_a_machine_lacks_is_said_with_its_remedy(machine: dict[str, Any], words: str) -> None:
     told = found(EQUAL, summary(selftest.TRUTH, 0.002), **machine)
-    assert any(words in line for line in selftest.advice(told))
-    assert selftest.in_words(told)
+    assert any(words in line for line in selftest_words.advice(told))
+    assert selftest_words.in_words(told)
 
 
 def test_the_injected_work_is_exact() -> None:
