@@ -69,6 +69,7 @@ class Figures:
         bias: mean of ln(read / true) over effects up to 10 %, towards an effect too large, in percent.
         covered, intervals: how many intervals hold the truth, of how many.
         half_width: median, in percent.
+        cpu_error_median, cpu_error_p95: of the ratio of CPU times, in percent; None where the tool reads none.
         without: pairs that came to no reading.
     """
 
@@ -86,6 +87,8 @@ class Figures:
     half_width: float | None
     seconds: float
     without: int
+    cpu_error_median: float | None
+    cpu_error_p95: float | None
 
     @property
     def bound(self) -> int:
@@ -107,6 +110,7 @@ def figures(readings: Sequence[Reading], tool: str, level: str) -> Figures | Non
     equal = [one for one in read if one.percent == 0]
     held = [one for one in read if one.low is not None and one.high is not None]
     leaning = [_error(one) * math.copysign(1, math.log(one.truth)) for one in read if 0 < one.percent <= 10]
+    cpu = [abs(math.log(one.cpu_ratio / one.truth)) for one in read if one.cpu_ratio]
     widths = [math.log(one.high / one.low) / 2 for one in held if one.low and one.high]
     return Figures(
         tool=tool,
@@ -123,6 +127,8 @@ def figures(readings: Sequence[Reading], tool: str, level: str) -> Figures | Non
         half_width=percent(median(widths)) if widths else None,
         seconds=median(one.wall_seconds for one in read),
         without=len(every) - len(read),
+        cpu_error_median=percent(median(cpu)) if cpu else None,
+        cpu_error_p95=percent(rank(cpu, 0.95)) if cpu else None,
     )
 
 

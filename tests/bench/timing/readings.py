@@ -20,6 +20,7 @@ class Reading:
         claims: whether the tool's own rule calls the two different.
         low, high: its interval of the ratio, where it has one.
         logs: ln(base / head) of every kept round, where it has rounds.
+        cpu_ratio: of CPU times, where the tool reads them.
         words: the tool's verdict, or why it has none.
         load: the machine's load average over a minute, before.
     """
@@ -36,6 +37,7 @@ class Reading:
     low: float | None = None
     high: float | None = None
     logs: tuple[float, ...] = ()
+    cpu_ratio: float | None = None
     words: str = ""
 
     @property

@@ -32,8 +32,18 @@ def compared(every: Sequence[Figures]) -> str:
         sizes = sorted({power.percent for one in there for power in one.powers})
         head = ["", "equal sides: claims", *(_size(size) for size in sizes), "error: median", "95th percentile", "off by 5 % or more",
                 "bias", "interval holds the truth", "half-width", "seconds"]  # fmt: skip
-        parts.append(f"### The machine {level}\n\n{markdown(head, [_row(one, sizes) for one in there])}")
+        text = markdown(head, [_row(one, sizes) for one in there])
+        parts.append("\n\n".join([f"### The machine {level}", text, *filter(None, map(_cpu, there))]))
     return "\n\n".join(parts)
+
+
+def _cpu(one: Figures) -> str:
+    if one.cpu_error_median is None:
+        return ""
+    return (
+        f"{one.tool} reads CPU times beside the wall: their ratio is off by {one.cpu_error_median:.2f} % in the median, "
+        f"{one.cpu_error_p95:.2f} % at the 95th percentile."
+    )
 
 
 def _size(size: int) -> str:

@@ -101,6 +101,7 @@ def isobench(pair: Pair, sides: tuple[Side, Side], *, budget: int, seed: int) ->
         "low": low,
         "high": high,
         "logs": tuple(rules.log_ratio(one.base.median_ns, one.other.median_ns) for one in kept),
+        "cpu_ratio": summary.cpu.speedup if summary.cpu is not None else None,
         "words": summary.judgement.verdict,
     }
 

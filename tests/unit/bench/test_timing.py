@@ -154,6 +154,16 @@ def test_figures_of_known_readings() -> None:
     assert figures.figures([reading(None)], "isobench", "as it is") is None
 
 
+def test_cpu_times_have_an_error_of_their_own_where_a_tool_reads_them() -> None:
+    rows = [reading(1.3, pair=n, cpu_ratio=1.0 + 0.01 * n) for n in range(3)]
+    found = figures.figures(rows, "isobench", "as it is")
+    assert found is not None
+    assert found.cpu_error_median == pytest.approx(1.0)
+    assert found.cpu_error_p95 == pytest.approx(2.0)
+    assert "off by 1.00 % in the median, 2.00 % at" in tables.report(rows)
+    assert "CPU times" not in tables.report([reading(1.3)])
+
+
 def test_a_missed_target_is_said_to_be_missed() -> None:
     found = figures.figures(
         [reading(1.2, pair=n, claims=n < 5, low=1.1, high=1.3) for n in range(20)], "isobench", "as it is"
