@@ -34,6 +34,7 @@ HERE = Path(__file__).resolve().parent
 COMMITS = HERE / "stability" / "commits.yaml"
 LOADS = ("none", "busy")
 FILE = "runs.jsonl"
+UNDECIDED = "inconclusive"
 SETTLED = ("faster", "slower", "negligible", "no_change")
 LIMIT_SECONDS = 900
 
@@ -65,7 +66,8 @@ def disagreement(one: Run, other: Run) -> str | None:
     """What two runs of one Commit cannot both be right about, or None. An undecided run contradicts nothing."""
     if one.verdict != other.verdict and one.verdict in SETTLED and other.verdict in SETTLED:
         return f"{one.verdict} and {other.verdict}"
-    if (one.low is None) != (other.low is None):
+    failed = [run.verdict not in (*SETTLED, UNDECIDED) for run in (one, other)]
+    if any(failed) and one.verdict != other.verdict:
         return f"{one.verdict} and {other.verdict}"
     if one.low and one.high and other.low and other.high and (one.high < other.low or other.high < one.low):
         return f"intervals apart: {_interval(one)} and {_interval(other)}"
@@ -84,15 +86,16 @@ def _interval(run: Run) -> str:
 
 def cell(runs: Sequence[Run]) -> str:
     """Every run of a Commit under one load."""
-    told = []
-    for run in sorted(runs, key=lambda one: one.repeat):
-        floor = "" if run.floor is None else f", floor {run.floor:.1f} %"
-        told.append(
-            run.verdict
-            if run.low is None
-            else f"{run.verdict} {run.speedup:.3f} ({_interval(run)}{floor}) in {run.seconds:.0f} s"
-        )
-    return "<br>".join(told)
+    return "<br>".join(_told(run) for run in sorted(runs, key=lambda one: one.repeat))
+
+
+def _told(run: Run) -> str:
+    floor = "" if run.floor is None else f"; floor {run.floor:.1f} %"
+    if run.low is not None and run.high is not None:
+        middle = f" {run.speedup:.3f} ({_interval(run)}{floor})"
+    else:
+        middle = " (too few rounds for an interval)" if run.verdict == UNDECIDED else ""
+    return f"{run.verdict}{middle} in {run.seconds:.0f} s"
 
 
 def table(runs: Sequence[Run]) -> str:
@@ -104,7 +107,7 @@ def table(runs: Sequence[Run]) -> str:
         own = [run for run in runs if run.commit == name]
         words = disagreements(own)
         apart += bool(words)
-        open_runs = sum(run.verdict == "inconclusive" for run in own)
+        open_runs = sum(run.verdict == UNDECIDED for run in own)
         undecided += open_runs
         agreed = "; ".join(words) or ("yes" if not open_runs else f"yes; {open_runs} of {len(own)} undecided")
         title = f"{own[0].repository} {own[0].head[:10]}"

@@ -27,6 +27,7 @@ RUN = Run(
         ({"verdict": "no_change"}, "faster and no_change"),
         ({"low": 1.31, "high": 1.4}, "intervals apart: 1.100 to 1.300 and 1.310 to 1.400"),
         ({"verdict": "inconclusive", "low": 0.8, "high": 1.0}, "intervals apart: 1.100 to 1.300 and 0.800 to 1.000"),
+        ({"verdict": "inconclusive", "low": None, "high": None}, None),
         ({"verdict": "NotEquivalent", "low": None, "high": None}, "faster and NotEquivalent"),
     ],
 )
@@ -57,7 +58,7 @@ def test_the_table_has_a_row_per_commit_and_counts() -> None:
     text = stability.table(runs)
     assert text.count("o/x 0123456789") == 3
     assert "yes; 1 of 2 undecided" in text
-    assert "| BuildFailed |  | yes |" in text
+    assert "| BuildFailed in 30 s |  | yes |" in text
     assert "5 runs of 3 Commits: 1 Commits whose runs disagree, 1 runs undecided" in text
     assert "0.4 to 2.5" in text
 
