@@ -1,6 +1,6 @@
 """The same Commits measured again and again, at rest and beside a neighbour, by `isobench run`: do the verdicts agree?
 
-    python tests/bench/stability.py --repositories DIR [MANIFEST…] [--repeats N] [--loads none busy] [--out DIR]
+    python tests/bench/stability.py --repositories DIR [MANIFEST…] [--repeats N] [--budget S] [--loads none busy] [--out DIR]
     python tests/bench/stability.py --from DIR
 
 DIR holds clones as DIR/owner/name. Without a manifest: stability/commits.yaml, twelve commits of twelve repositories. Every Commit is
@@ -45,6 +45,7 @@ class Run:
 
     Attributes:
         load: beside it, one of LOADS; average: the machine's, before.
+        budget: seconds of measuring per Job.
         verdict: or the reason why there is none.
     """
 
@@ -60,6 +61,7 @@ class Run:
     floor: float | None
     seconds: float
     average: float
+    budget: int
 
 
 def disagreement(one: Run, other: Run) -> str | None:
@@ -95,7 +97,7 @@ def _told(run: Run) -> str:
         middle = f" {run.speedup:.3f} ({_interval(run)}{floor})"
     else:
         middle = " (too few rounds for an interval)" if run.verdict == UNDECIDED else ""
-    return f"{run.verdict}{middle} in {run.seconds:.0f} s"
+    return f"{run.verdict}{middle} in {run.seconds:.0f} s, {run.budget} of them a Job's measuring"
 
 
 def table(runs: Sequence[Run]) -> str:
@@ -120,8 +122,10 @@ def table(runs: Sequence[Run]) -> str:
     )
 
 
-def documents(manifests: Sequence[Path], repositories: Path, folder: Path) -> list[dict[str, Any]]:
-    """The Commits of the manifests, their repositories found below a folder, each written to `folder` by its name."""
+def documents(
+    manifests: Sequence[Path], repositories: Path, folder: Path, *, budget: int | None = None
+) -> list[dict[str, Any]]:
+    """The Commits of the manifests, their repositories found below a folder, each written to `folder` by its name; `budget` wins over theirs."""
     found = []
     for manifest in manifests:
         for body in yaml.safe_load_all(manifest.read_text()):
@@ -132,6 +136,8 @@ def documents(manifests: Sequence[Path], repositories: Path, folder: Path) -> li
                 print(f"{body['metadata']['name']}: {place} is not there; left out")
                 continue
             body["spec"]["repository"]["url"] = str(place)
+            if budget is not None:
+                body["spec"]["measurement"]["budgetSeconds"] = budget
             script = body["spec"]["test"]["script"]
             script["file"] = str((manifest.parent / script["file"]).resolve())
             (folder / f"{body['metadata']['name']}.yaml").write_text(yaml.safe_dump(body))
@@ -157,7 +163,7 @@ def run_once(body: dict[str, Any], manifest: Path, load: str, repeat: int, out: 
     return Run(
         commit=body["metadata"]["name"], repository=body["spec"]["repository"]["name"], head=body["spec"]["head"], load=load,
         repeat=repeat, verdict=result.get("verdict") or _why(status), speedup=_number(result.get("speedup")), low=low, high=high,
-        floor=_number(result.get("noiseFloorPercent")), seconds=round(seconds, 1), average=round(average, 2),
+        floor=_number(result.get("noiseFloorPercent")), seconds=round(seconds, 1), average=round(average, 2), budget=body["spec"]["measurement"]["budgetSeconds"],
     )  # fmt: skip
 
 
@@ -182,7 +188,9 @@ def measure(arguments: argparse.Namespace, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     manifests = out / "manifests"
     manifests.mkdir(exist_ok=True)
-    bodies = documents(arguments.manifests or [COMMITS], arguments.repositories.resolve(), manifests)
+    bodies = documents(
+        arguments.manifests or [COMMITS], arguments.repositories.resolve(), manifests, budget=arguments.budget
+    )
     for repeat in range(arguments.repeats):
         for body in bodies:
             name = body["metadata"]["name"]
@@ -202,6 +210,7 @@ def main() -> None:
     parser.add_argument("manifests", nargs="*", type=Path)
     parser.add_argument("--repositories", type=Path, help="folder of clones")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--budget", type=int, help="seconds of measuring per Job; default: the manifests'")
     parser.add_argument("--loads", nargs="+", choices=LOADS, default=list(LOADS))
     parser.add_argument("--out", type=Path, help="folder of raw results; default: one that is thrown away")
     parser.add_argument("--from", dest="recorded", type=Path, help="print what this folder has and run nothing")

@@ -13,7 +13,7 @@ from bench.stability import Run
 
 RUN = Run(
     commit="c", repository="o/x", head="0123456789abcdef", load="none", repeat=0, verdict="faster", speedup=1.2, low=1.1, high=1.3,
-    floor=0.9, seconds=30.0, average=0.4,
+    floor=0.9, seconds=30.0, average=0.4, budget=8,
 )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def test_the_table_has_a_row_per_commit_and_counts() -> None:
     text = stability.table(runs)
     assert text.count("o/x 0123456789") == 3
     assert "yes; 1 of 2 undecided" in text
-    assert "| BuildFailed in 30 s |  | yes |" in text
+    assert "| BuildFailed in 30 s, 8 of them a Job's measuring |  | yes |" in text
     assert "5 runs of 3 Commits: 1 Commits whose runs disagree, 1 runs undecided" in text
     assert "0.4 to 2.5" in text
 
@@ -77,9 +77,10 @@ def test_manifests_name_repositories_below_a_folder_and_skip_what_is_not_there(
     (tmp_path / "repositories/pallets/click").mkdir(parents=True)
     out = tmp_path / "out"
     out.mkdir()
-    found = stability.documents([stability.COMMITS], tmp_path / "repositories", out)
+    found = stability.documents([stability.COMMITS], tmp_path / "repositories", out, budget=33)
     assert [body["metadata"]["name"] for body in found] == ["click"]
     written = yaml.safe_load((out / "click.yaml").read_text())
     assert written["spec"]["repository"]["url"] == str(tmp_path / "repositories/pallets/click")
+    assert written["spec"]["measurement"]["budgetSeconds"] == 33
     assert Path(written["spec"]["test"]["script"]["file"]).is_absolute()
     assert capsys.readouterr().out.count("is not there; left out") == 11
