@@ -21,8 +21,8 @@ Json = Mapping[str, Any]
 class Passes(Protocol):
     """Where passes are asked for: the loop."""
 
-    def enqueue(self, key: Key) -> None:
-        """Ask for a pass now."""
+    def enqueue(self, key: Key, *, first: bool = False) -> None:
+        """Ask for a pass now; `first` before those whose news can wait."""
 
     def look(self, key: Key) -> None:
         """Ask for a pass after everything that was asked for now."""
@@ -70,7 +70,7 @@ class Attention:
         if kind is None:
             self._passes.look(owner.key)
         elif over or _let_in(job):
-            self._passes.enqueue(owner.key)
+            self._begun(owner.key)
 
     def pod(self, kind: str | None, pod: Json) -> None:
         """An event of a pod: what is wrong with it is news, and that it no longer is."""
@@ -84,7 +84,11 @@ class Attention:
             del self._troubled[uid]
         owner = self._roster.owner_of(pod)
         if owner is not None and not owner.at_rest:
-            (self._passes.look if kind is None else self._passes.enqueue)(owner.key)
+            (self._passes.look if kind is None else self._begun)(owner.key)
+
+    def _begun(self, key: Key) -> None:
+        """What has begun goes before what is yet to begin: a thousand new Commits delay nobody's status."""
+        self._passes.enqueue(key, first=True)
 
     def _tell_datasets(self, key: Key) -> None:
         if key.kind == "Commit":

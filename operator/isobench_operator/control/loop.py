@@ -18,6 +18,8 @@ from .roster import Roster, wants_a_pass
 logger = logging.getLogger(__name__)
 KINDS = ("Commit", "Dataset")
 SWEEP_SECONDS = 300.0
+WORKERS = 32
+"""A pass waits for answers nearly all of its time, the longer the busier the API server is; with few of them, news stands in line for no reason."""
 LOOKS_PER_SECOND = 200.0
 """Of keys that are only looked at to be sure: news, which is due at once, never waits behind ten thousand of them."""
 FOLLOW_SHARE, MOST_FOLLOW_SECONDS = 0.05, 60.0
@@ -47,7 +49,7 @@ class Loop:
         reconciler: Reconciler,
         *,
         queue: WorkQueue[Key] | None = None,
-        workers: int = 8,
+        workers: int = WORKERS,
         sweep_seconds: float = SWEEP_SECONDS,
         namespaces: Sequence[str] | None = None,
         observer: Observer | None = None,
@@ -68,9 +70,9 @@ class Loop:
         self._next_look = 0.0
         self._seconds: dict[Key, float] = {}
 
-    def enqueue(self, key: Key, *, delay: float = 0.0) -> None:
-        """Ask for a pass over a custom resource; call it from the loop's own thread."""
-        self.queue.add(key, delay=delay)
+    def enqueue(self, key: Key, *, delay: float = 0.0, first: bool = False) -> None:
+        """Ask for a pass over a custom resource, `first` before those whose news can wait; call it from the loop's own thread."""
+        self.queue.add(key, delay=delay, first=first)
 
     def look(self, key: Key) -> None:
         """Ask for a pass that nothing has called for: soon, but after everything that something has."""

@@ -6,6 +6,7 @@ the same. Events come last and only after the status that they are about was wri
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -128,17 +129,18 @@ class Reconciler:
         return tuple([one async for page in self._cluster.pages(kind, namespace) for one in page])
 
     async def _create(self, plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
-        """Create what the plan asks for; returns what was refused for good and what for now, by name, with the words."""
+        """Create what the plan asks for, all at once; returns what was refused for good and what for now, by name, with the words."""
         rejected: dict[str, str] = {}
         held: dict[str, str] = {}
-        for manifest in plan.create:
+        answers = await asyncio.gather(*map(self._cluster.create, plan.create), return_exceptions=True)
+        for manifest, error in zip(plan.create, answers, strict=True):
             name = manifest["metadata"]["name"]
-            try:
-                await self._cluster.create(manifest)
-            except Rejected as error:
+            if isinstance(error, Rejected):
                 logger.warning("%s was refused: %s", name, error)
                 rejected[name] = str(error)
-            except HeldBack as error:
+            elif isinstance(error, HeldBack):
                 logger.info("%s is held back: %s", name, error)
                 held[name] = str(error)
+            elif error is not None:
+                raise error
         return rejected, held

@@ -29,6 +29,8 @@ EXIT_FAILED = 1
 STOP_SECONDS = 20.0
 """For passes that were begun; the chart gives a pod 30 s."""
 MOST_WAIT_SECONDS = 30.0
+REST_AT_ONCE = 4
+"""Passes that nothing of what has begun asks for: over new Commits, or to be sure. Each may create Jobs, which are what keeps a cluster busy."""
 logger = logging.getLogger("isobench")
 
 
@@ -44,7 +46,7 @@ class Operator:
 
 def build(settings: OperatorSettings, login: Login) -> Operator:
     """Put an operator together; nothing is sent yet."""
-    queue: WorkQueue[Key] = WorkQueue()
+    queue: WorkQueue[Key] = WorkQueue(rest_at_once=REST_AT_ONCE)
     roster = Roster()
     metrics = Metrics(queue=queue, roster=roster)
     cluster = KubeCluster(Api(login, observer=metrics), instance=socket.gethostname())

@@ -117,3 +117,82 @@ async def test_a_backoff_keeps_nobody_else_waiting() -> None:
     queue.done("a")
     queue.add("b")
     assert await now_or_none(queue) == "b"
+
+
+async def all_that_are_due(queue: WorkQueue[str]) -> str:
+    """The keys that are due, in their order, each under work from then on."""
+    found = ""
+    while (key := await now_or_none(queue)) is not None:
+        found += key
+    return found
+
+
+@pytest.mark.parametrize(
+    ("added", "given"),
+    [
+        ("a b c", "abc"),
+        ("a b C", "cab"),
+        ("a B c D", "bdac"),
+        ("a b B", "ba"),  # asked for again, and now before the others
+        ("B a b", "ba"),  # asked for again, and not put back
+    ],
+)
+async def test_what_goes_first_goes_before_what_waits_longer(added: str, given: str) -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for key in added.split():
+        queue.add(key.lower(), first=key.isupper())
+    assert await all_that_are_due(queue) == given
+    assert len(queue) == 0
+
+
+async def test_what_goes_first_is_not_due_before_its_time() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a", delay=0.02, first=True)
+    queue.add("b")
+    assert await now_or_none(queue) == "b"
+    assert await now_or_none(queue) is None
+    assert await asyncio.wait_for(queue.get(), 5) == "a"
+
+
+async def test_what_was_asked_for_first_during_work_goes_first_after_it() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    assert await queue.get() == "a"
+    queue.add("b")
+    queue.add("a", first=True)
+    queue.done("a")
+    assert await all_that_are_due(queue) == "ab"
+
+
+@pytest.mark.parametrize(
+    ("added", "given", "ended", "then"),
+    [
+        ("a b c d", "ab", "a", "c"),  # two at once
+        ("A B C D", "abcd", "", ""),  # what goes first, without a bound
+        ("a b C D", "cda", "", ""),  # of the rest one beside it
+        ("a b C D", "cda", "c", ""),  # even while but one of it is under way
+        ("a b C D", "cda", "cd", "b"),
+        ("a b C D", "cda", "a", "b"),
+    ],
+)
+async def test_of_the_rest_few_are_worked_on_at_once_and_one_beside_what_goes_first(
+    added: str, given: str, ended: str, then: str
+) -> None:
+    queue: WorkQueue[str] = WorkQueue(rest_at_once=2)
+    for key in added.split():
+        queue.add(key.lower(), first=key.isupper())
+    assert await all_that_are_due(queue) == given
+    for key in ended:
+        queue.done(key)
+    assert await all_that_are_due(queue) == then
+
+
+async def test_a_waiting_worker_hears_that_there_is_room() -> None:
+    queue: WorkQueue[str] = WorkQueue(rest_at_once=1)
+    queue.add("a")
+    queue.add("b")
+    assert await queue.get() == "a"
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.done("a")
+    assert await asyncio.wait_for(waiting, 5) == "b"

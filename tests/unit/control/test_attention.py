@@ -23,8 +23,8 @@ class Asked:
         self.roster = Roster()
         self.attention = Attention(self, self.roster)
 
-    def enqueue(self, key: Key) -> None:
-        self.calls.append(("now", key))
+    def enqueue(self, key: Key, *, first: bool = False) -> None:
+        self.calls.append(("first" if first else "now", key))
 
     def look(self, key: Key) -> None:
         self.calls.append(("later", key))
@@ -92,12 +92,12 @@ def test_news_of_a_commit(asked: Asked, case: str, before: Json | None, kind: st
     [
         ("made", "ADDED", child(), []),
         ("runs", "MODIFIED", child(active=1), []),
-        ("complete", "MODIFIED", ended(), ["now"]),
-        ("failed", "MODIFIED", ended("Failed"), ["now"]),
-        ("deleted", "DELETED", child(), ["now"]),
+        ("complete", "MODIFIED", ended(), ["first"]),
+        ("failed", "MODIFIED", ended("Failed"), ["first"]),
+        ("deleted", "DELETED", child(), ["first"]),
         ("listed", None, child(active=1), ["later"]),
         ("held by Kueue", "MODIFIED", child(queue="q", suspend=True), []),
-        ("let in by Kueue", "MODIFIED", child(queue="q"), ["now"]),
+        ("let in by Kueue", "MODIFIED", child(queue="q"), ["first"]),
         ("runs under Kueue", "MODIFIED", child(queue="q", active=1), []),
         (
             "of somebody unknown",
@@ -135,7 +135,7 @@ def test_a_pod_is_news_when_it_gets_into_trouble_changes_it_or_gets_out(asked: A
     asked.attention.pod("MODIFIED", PULLING)
     asked.take()
     asked.attention.pod("DELETED", PULLING)
-    assert asked.take() == [("now", KEY)]
+    assert asked.take() == [("first", KEY)]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_pod_that_was_killed_before_its_report_is_news(asked: Asked) -> None:
     asked.attention.pod("MODIFIED", RUNNING)
     assert asked.take() == []
     asked.attention.pod("MODIFIED", KILLED)
-    assert asked.take() == [("now", KEY)]
+    assert asked.take() == [("first", KEY)]
 
 
 def test_datasets_follow_commits_that_come_go_or_change_their_labels(asked: Asked) -> None:

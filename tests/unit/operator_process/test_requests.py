@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -152,3 +153,39 @@ async def test_a_kubeconfig_that_cannot_be_used_says_what_to_do(tmp_path: Path, 
         path.write_text(text)
     with pytest.raises(LoginError, match=words):
         await Login(path).configuration()
+
+
+def job(name: str, *conditions: str) -> dict[str, object]:
+    told = [{"type": one.strip("!"), "status": "False" if one.startswith("!") else "True"} for one in conditions]
+    return {"metadata": {"name": name, "uid": f"uid-of-{name}"}, "status": {"conditions": told}}
+
+
+def pod(of: str, phase: str) -> dict[str, object]:
+    return {"metadata": {"ownerReferences": [{"kind": "Job", "uid": f"uid-of-{of}"}]}, "status": {"phase": phase}}
+
+
+@pytest.mark.parametrize(
+    ("case", "jobs", "pods", "enough"),
+    [
+        ("nothing", [], [], True),
+        ("a Job that runs, without a pod", [job("a")], [], True),
+        ("a Job that runs, with one", [job("a", "Suspended", "!Failed")], [pod("a", "Running")], True),
+        ("ended, and so has its pod", [job("a", "Complete")], [pod("a", "Succeeded")], True),
+        ("failed, and so have its pods", [job("a", "Failed")], [pod("a", "Failed"), pod("a", "Failed")], True),
+        ("ended, its pod as it was before", [job("a", "Complete")], [pod("a", "Running")], False),
+        ("failed, its last pod as it was before", [job("a", "Failed")], [pod("a", "Failed"), pod("a", "Pending")], False),
+        ("ended, its pod not made yet or gone", [job("a", "Complete")], [], False),
+        ("ended beside one that runs", [job("a", "Complete"), job("b")], [pod("a", "Succeeded"), pod("b", "Running")], True),
+        ("ended, with another's pod", [job("a", "Complete")], [pod("b", "Succeeded")], False),
+    ],
+)  # fmt: skip
+async def test_pods_that_are_older_than_the_end_of_their_job_are_read_again(
+    server: Server, cluster: KubeCluster, case: str, jobs: list[object], pods: list[object], enough: bool
+) -> None:
+    def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"items": jobs if request.path.endswith("/jobs") else pods})
+
+    server.answers = [answer] * 3
+    children = await cluster.children({"metadata": {"namespace": "n", "uid": "u"}})
+    assert (list(children.jobs), list(children.pods)) == (jobs, pods), case
+    assert Counter(path.split("?")[0].split("/")[-1] for _, path in server.seen) == {"jobs": 1, "pods": 1 if enough else 2}  # fmt: skip

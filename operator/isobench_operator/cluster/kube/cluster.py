@@ -91,9 +91,9 @@ class KubeCluster:
         """The Jobs and pods that carry the owner's UID in their labels."""
         namespace = owner["metadata"]["namespace"]
         query = {"labelSelector": f"{naming.UID_LABEL}={owner['metadata']['uid']}"}
-        # One after the other: pods that are older than their Job could lack the report of one that has ended.
-        jobs = await self._api.get(_path("Job", namespace), query)
-        pods = await self._api.get(_path("Pod", namespace), query)
+        jobs, pods = await asyncio.gather(*(self._api.get(_path(kind, namespace), query) for kind in ("Job", "Pod")))
+        if not reported(jobs.get("items") or (), pods.get("items") or ()):
+            pods = await self._api.get(_path("Pod", namespace), query)
         return Children(jobs=tuple(jobs.get("items") or ()), pods=tuple(pods.get("items") or ()))
 
     async def events_about(self, objects: Sequence[Json]) -> tuple[Json, ...]:
@@ -206,6 +206,16 @@ class KubeCluster:
             "reportingInstance": self._instance,
         }
         await self.create(body)
+
+
+def reported(jobs: Sequence[Json], pods: Sequence[Json]) -> bool:
+    """Whether every Job that has ended has a pod that has, and none that has not: pods read before their Job could lack its report."""
+    over: dict[str, list[bool]] = {}
+    for pod in pods:
+        for owner in pod["metadata"].get("ownerReferences") or ():
+            over.setdefault(owner["uid"], []).append((pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"))
+    ended = (job for job in jobs if any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in (job.get("status") or {}).get("conditions") or ()))  # fmt: skip
+    return all(all(found) and found for found in (over.get(job["metadata"]["uid"], []) for job in ended))
 
 
 def _known(item: Json, kind: str) -> Json:
