@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -102,8 +104,8 @@ def counted(page: str, name: str, *, without: str = "\0") -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
-async def load(server: ApiServer, admin: Api, folder: Path) -> tuple[float, float, float, float]:
-    """Commits per second, writes per Commit, and the lag from a Job's end to the status: median and 99th percentile."""
+async def load(server: ApiServer, admin: Api, folder: Path) -> tuple[float, float, float, float, float]:
+    """Commits per second, writes and seconds of CPU per Commit, and the lag from a Job's end to the status: median and 99th percentile."""
     with Process(server, folder, namespaces=["load"], user="admin") as process:
         await started(process)
         async with kubelet(admin, "load", paced(Story()), kind=Clocked) as hands:
@@ -118,7 +120,10 @@ async def load(server: ApiServer, admin: Api, folder: Path) -> tuple[float, floa
 
             await until("all have ended", done, seconds=600)
             seconds = time.monotonic() - began
-        writes = counted(process.page("/metrics"), "isobench_api_requests_total", without='verb="GET"') / AT_ONCE
+        page = process.page("/metrics")
+        writes = counted(page, "isobench_api_requests_total", without='verb="GET"') / AT_ONCE
+        cpu = re.search(r"^process_cpu_seconds_total (\S+)", page, re.MULTILINE)
+        assert cpu is not None, page
         process.stop()
     lags = []
     for line in map(json.loads, process.words().splitlines()):
@@ -126,7 +131,7 @@ async def load(server: ApiServer, admin: Api, folder: Path) -> tuple[float, floa
             at = hands.ended[line["name"], end["role"], end["attempt"]]
             lags.append(datetime.fromisoformat(line["time"]).timestamp() - at)
     lags.sort()
-    return AT_ONCE / seconds, writes, lags[len(lags) // 2], lags[int(len(lags) * 0.99)]
+    return AT_ONCE / seconds, writes, float(cpu[1]) / AT_ONCE, lags[len(lags) // 2], lags[int(len(lags) * 0.99)]
 
 
 async def rest(server: ApiServer, admin: Api, folder: Path) -> tuple[float, float, float]:
@@ -185,9 +190,11 @@ async def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with world(folder) as (server, admin):
-            rate, writes, median, late = await load(server, admin, folder / "load")
+            rate, writes, cpu, median, late = await load(server, admin, folder / "load")
             empty, full, seen = await rest(server, admin, folder / "rest")
-    print(f"{AT_ONCE} Commits at once, given test, with main: {rate:.1f} Commits/s")
+    print(
+        f"{AT_ONCE} Commits at once, given test, with main: {rate:.1f} Commits/s (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs)"
+    )
     rows: list[tuple[str, float, str, float]] = [
         ("writes per Commit", writes, "", WRITES),
         ("lag from a Job's end to its status, 99th percentile", late, " s", LAG_SECONDS),
@@ -198,8 +205,10 @@ async def main() -> int:
     for what, value, unit, bound in rows:
         print(f"{what:62} {value:7.2f}{unit}  (bound {bound:g}{unit})")
     print(f"{'the same lag, median':62} {median:7.2f} s")
+    print(f"{'CPU of the operator per Commit, its start included':62} {cpu:7.2f} s")
     return int(any(value > bound for _, value, _, bound in rows))
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or what it started would outlive it
     sys.exit(asyncio.run(main()))
