@@ -54,6 +54,10 @@ def test_an_operator_may_do_what_it_does_and_nothing_else(lab: Lab) -> None:
         assert not rights, printed
 
 
+def test_helms_own_test_passes(helm: Helm) -> None:
+    assert "Succeeded" in helm.test()
+
+
 def test_bad_pods_are_refused_in_a_work_namespace(lab: Lab) -> None:
     bad = {
         "apiVersion": "v1",
