@@ -9,7 +9,7 @@ import pytest
 from cluster import Cluster
 from support.kube import condition, is_true, told, until
 
-from .lab import Lab
+from .lab import BUDGET, Lab
 from .operator import Operator
 from .servers import ModelServer
 from .test_main_job import generate
@@ -27,7 +27,7 @@ def test_an_operator_killed_at_every_stage_loses_nothing_and_runs_nothing_twice(
         "killed",
         script=None,
         test=generate(model, name="kill-writer"),
-        measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"},
+        measurement={"budgetSeconds": BUDGET, "minimumEffectPercent": "10"},
     )
     for role in ("prepare-head", "generate", "base", "head"):
         lab.running("killed", role)
@@ -37,6 +37,7 @@ def test_an_operator_killed_at_every_stage_loses_nothing_and_runs_nothing_twice(
     assert_once_each(lab, "killed", *roles, *(role for role in lab.roles_run("killed") if role == "prepare-main"))
 
 
+@pytest.mark.everything
 def test_two_operators_at_once_do_the_work_of_one(lab: Lab, operator: Operator) -> None:
     with operator.scaled(2):
         lab.commit("twice")
@@ -65,6 +66,7 @@ def test_a_deleted_commit_takes_its_jobs_with_it(lab: Lab) -> None:
     until("no pod is left", lambda: not lab.kube.pods_of("gone", lab.namespace))
 
 
+@pytest.mark.everything
 def test_a_suspended_commit_stands_still_and_goes_on(lab: Lab) -> None:
     lab.commit("paused")
     lab.running("paused", "base")

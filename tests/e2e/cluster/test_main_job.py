@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from support.kube import condition, is_true, told, until
@@ -137,6 +138,7 @@ IMAGE_FIELDS = {"image", "image_digest", "version", "notes"}
 MAY_DIFFER = TIMINGS | MACHINE | IMAGE_FIELDS
 
 
+@pytest.mark.everything
 def test_what_kubectl_prints_answers_whether_it_got_faster(lab: Lab) -> None:
     lab.commit("printed")
     body = lab.ended_as("printed", "Faster")

@@ -9,7 +9,7 @@ from support.dashboard import queries
 from support.kube import is_true, until
 
 from .helm import Helm
-from .lab import Lab
+from .lab import BUDGET, Lab
 from .operator import Operator
 from .prometheus import Prometheus
 from .servers import ModelServer
@@ -81,7 +81,7 @@ def test_the_operators_writes_per_commit_are_few(lab: Lab, node: Cluster | None,
         ]
 
     before = len(writes())
-    measurement = {"budgetSeconds": 6, "minimumEffectPercent": "10"}
+    measurement = {"budgetSeconds": BUDGET, "minimumEffectPercent": "10"}
     lab.commit(
         "counted", script=None, test=generate(model, name="counted-writer"), measurement=measurement, main=lab.main
     )

@@ -8,7 +8,7 @@ import pytest
 
 from support.kube import condition, is_true, told, until
 
-from .lab import IMAGE, Lab
+from .lab import BUDGET, IMAGE, Lab
 from .servers import ModelServer
 from .test_main_job import generate
 
@@ -77,13 +77,14 @@ def test_a_quota_that_is_reached_is_told_and_waited_for(lab: Lab) -> None:
     lab.ended_as("over-quota", "Faster", seconds=500)
 
 
+@pytest.mark.everything
 def test_a_main_that_cannot_be_built_costs_only_itself(lab: Lab) -> None:
     install = ['case "$ISOBENCH_SHA" in MAIN*) exit 7;; esac'.replace("MAIN", lab.main[:10])]
     lab.commit(
         "broken-main",
         main="next",
         environment={"image": IMAGE, "inherit": "none", "package": "tinywork", "path": ["."], "install": install},
-        measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"},
+        measurement={"budgetSeconds": BUDGET, "minimumEffectPercent": "10"},
     )
     body = lab.ended_as("broken-main", "Faster", seconds=400)
     main = next(one for one in body["status"]["revisions"] if one["name"] == "main")
@@ -100,7 +101,7 @@ def test_a_main_whose_build_is_killed_whole_costs_only_itself(lab: Lab) -> None:
         "killed-main",
         main="next",
         environment=environment,
-        measurement={"budgetSeconds": 6, "minimumEffectPercent": "10"},
+        measurement={"budgetSeconds": BUDGET, "minimumEffectPercent": "10"},
     )
     body = lab.ended_as("killed-main", "Faster", seconds=500)
     main = next(one for one in body["status"]["revisions"] if one["name"] == "main")
@@ -134,6 +135,7 @@ def test_a_spec_is_immutable_once_accepted(lab: Lab) -> None:
     lab.kube.kubectl("delete", "commit", "fixed", "-n", lab.namespace)
 
 
+@pytest.mark.everything
 def test_what_failed_is_tried_again_by_annotation(lab: Lab, model: ModelServer) -> None:
     test = generate(model, name="late-writer")
     test["generate"]["models"][0]["secretKeyRef"] = {"name": "late-key", "key": "key"}
