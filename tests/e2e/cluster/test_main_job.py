@@ -60,6 +60,9 @@ def test_a_real_commit_becomes_a_speedup_and_a_dataset(lab: Lab, example_reposit
     )
     assert collected["status"]["records"] == 1, told(collected)
     (record,) = lab.records("demo", tmp_path)
+    assert "rounds" in lab.isobench("logs", "packaging-26", "head", "-n", lab.namespace)
+    listed = json.loads(lab.isobench("gc", "-n", lab.namespace, "--output", "json"))
+    assert listed["blobs"] == 0, listed
     assert record["repo"] == "pypa/packaging"
     assert f"{record['speedup']:.4g}" == result["speedup"]
     times = record["duration_changes"][0]
