@@ -151,10 +151,12 @@ def _waits(
         if ident.name in observed.held:
             found[name, attempt] = troubles.held(observed.held[ident.name])
     left = {key: trouble.left(now, bound=settings.waiting_seconds) for key, trouble in found.items()}
+    untold = {key: trouble.untold(now) for key, trouble in found.items()}
+    ahead = [seconds for seconds in (*left.values(), *untold.values()) if seconds is not None and seconds > 0]
     return _Waits(
-        found=found,
+        found={key: trouble for key, trouble in found.items() if untold[key] == 0},
         over=frozenset(key for key, seconds in left.items() if seconds is not None and seconds <= 0),
-        again=min((seconds for seconds in left.values() if seconds is not None and seconds > 0), default=None),
+        again=min(ahead, default=None),
     )
 
 

@@ -16,8 +16,10 @@ from .servers import ModelServer
 from .test_main_job import generate
 
 
-def test_a_real_prometheus_scrapes_the_operator_and_every_panel_has_data(lab: Lab, prometheus: Prometheus) -> None:
-    lab.commit("scraped")
+def test_a_real_prometheus_scrapes_the_operator_and_every_panel_has_data(
+    lab: Lab, prometheus: Prometheus, model: ModelServer
+) -> None:
+    lab.commit("scraped", script=None, test=generate(model, name="scraped-writer"))
     lab.ended_as("scraped", "Faster")
     until("the operator is scraped", lambda: prometheus.query("up{job='isobench'}") == [1.0])
     until("the verdict is counted", lambda: sum(prometheus.query('isobench_verdicts_total{verdict="faster"}')) >= 1)

@@ -138,6 +138,21 @@ def test_a_pod_that_only_events_tell_of(reason: str, word: str | None) -> None:
     assert (trouble.word if trouble else None) == word
 
 
+@pytest.mark.parametrize(
+    ("message", "seconds", "untold"),
+    [
+        (BUSY, 0, 20), (BUSY, 5, 15), (BUSY, 20, 0), (BUSY, 3600, 0),
+        ("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.", 0, 0),
+    ],
+)  # fmt: skip
+def test_a_full_node_is_told_of_once_it_stays_full(message: str, seconds: float, untold: float) -> None:
+    one = job()
+    trouble = found(one, pod(one, **unscheduled(message)))
+    assert trouble is not None
+    assert trouble.since is not None
+    assert trouble.untold(trouble.since + timedelta(seconds=seconds)) == untold
+
+
 def test_what_no_node_meets_is_named() -> None:
     one = job()
     views = job_views([one], [pod(one, **unscheduled("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector."))])  # fmt: skip

@@ -20,6 +20,8 @@ from isobench_runner.contract import Reason
 Json = Mapping[str, Any]
 
 MAX_WORDS = 300
+GRACE_SECONDS = 20.0
+"""A pod that gets its room within this was never in trouble: on a busy cluster most wait for a moment, and each word is two writes."""
 MOST_DISRUPTIONS = 10
 """Preemptions, evictions and lost nodes count against no limit of the Job's; this many are no accident any more."""
 STARTING = frozenset({"", "PodInitializing", "ContainerCreating"})
@@ -101,6 +103,12 @@ class Trouble:
     def reason(self) -> Reason | None:
         """What it ends with; None where it is waited for as long as it takes."""
         return ROWS[self.word].ends
+
+    def untold(self, now: datetime) -> float:
+        """Seconds for which nothing is said of it yet: a full node, unless it stays full; 0.0 of all that somebody has to mend."""
+        if self.word != "Unschedulable" or self.warns or self.since is None:
+            return 0.0
+        return max(0.0, GRACE_SECONDS - (now - self.since).total_seconds())
 
     def left(self, now: datetime, *, bound: float) -> float | None:
         """Seconds that are still waited, None for ever."""
