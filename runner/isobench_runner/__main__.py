@@ -17,8 +17,9 @@ from pathlib import Path
 from .contract import EXIT_AGAIN, REQUEST_VARIABLE, Reason, Request, StageError, parse_request
 from .dumpable import keep_to_itself
 from .harness.pod import KILLED, oom_kills
+from .location import open_place, take_credentials
 from .outcome import write_outcome
-from .places import UnreachableError, open_place, take_credentials
+from .places import UnreachableError
 from .store import Store, StoreError
 from .transcript import Transcript, secrets_of
 

@@ -6,7 +6,6 @@ What a file means, and what its name says of its content, is the store's; nothin
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import shutil
 import tempfile
@@ -18,7 +17,6 @@ from typing import BinaryIO, NamedTuple, Protocol
 BLOCK = 1 << 20
 FRESH_SECONDS = 1800.0
 """A file that was written longer ago might be taken for one that nobody needs; far below the least age at which any is."""
-CREDENTIALS_VARIABLE = "ISOBENCH_STORE_CREDENTIALS"
 
 
 class UnreachableError(Exception):
@@ -165,26 +163,3 @@ class Folder:
             if path.is_file() and not path.is_symlink() and not path.name.startswith(".nfs"):
                 info = path.stat()
                 yield Found(str(path.relative_to(self.root)), info.st_size, info.st_mtime)
-
-
-def take_credentials(environment: dict[str, str] | os._Environ[str]) -> bool:
-    """Read the mounted Secret of the store, one file per variable, into the variables that drivers read; returns whether there is one."""
-    folder = environment.get(CREDENTIALS_VARIABLE)
-    if not folder:
-        return False
-    for path in sorted(Path(folder).glob("[A-Z]*")):
-        if path.is_file():
-            environment[path.name] = path.read_text().strip()
-    return True
-
-
-def open_place(where: str) -> Place:
-    """A folder for a path, a bucket for an URL.
-
-    Raises:
-        UnreachableError: the URL cannot be used.
-    """
-    if "://" not in where:
-        return Folder(Path(where))
-    place: Place = importlib.import_module(".buckets", __package__).Bucket(where)
-    return place

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from .contract import CollectRequest, GenerateRequest, PrepareRequest, Request
-from .places import CREDENTIALS_VARIABLE
+from .location import CREDENTIALS_VARIABLE
 
 MAX_BYTES = 1 << 20
 """Of one stage's log."""

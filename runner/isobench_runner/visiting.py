@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from .garbage import ChangedError, Holdings, Roots, from_json, survey, sweep, to_json
-from .places import UnreachableError, open_place, take_credentials
+from .location import open_place, take_credentials
+from .places import UnreachableError
 from .store import Store, StoreError
 
 MISSING = "missing/"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from isobench_runner.places import open_place
+from isobench_runner.location import open_place
 from isobench_runner.store import Store
 
 SERVER = "moto[server]==5.2.5"

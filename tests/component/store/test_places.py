@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isobench_runner.places import take_credentials
+from isobench_runner.location import take_credentials
 from isobench_runner.store import Store, StoreError
 
 
