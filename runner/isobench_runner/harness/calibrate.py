@@ -227,7 +227,7 @@ def _loops(session: Session, mode: str, call_ns: int, other_call_ns: int) -> int
 
             def sample_ns(loops: int) -> int:
                 seen = take_sample(worker, seeds=[draw.randrange(1 << 31)], loops=loops, keep=False)
-                return int(seen.raw["wall_ns"])
+                return int(seen.raw["wall_ns"]) - int(seen.raw["run_delay_ns"])
 
             loops = choices.loops_needed(call_ns, sample_ns)
     return choices.loops_for_both(

@@ -97,13 +97,13 @@ import kernels
 kernels.start(); d = gpu.Devices(); d.look()
 found = []
 for stream in (None, kernels.stream(1)):
-    marks = d.marks(); begin = time.perf_counter(); marks.begin(); kernels.launch(20_000_000, stream); marks.end()
+    marks = d.marks(); begin = time.perf_counter(); marks.begin(); kernels.launch(200_000_000, stream); marks.end()
     d.synchronize(); found.append([1e3 * (time.perf_counter() - begin), marks.milliseconds()])
 print(json.dumps(found))"""
     (wall, events), (other_wall, other_events) = ask(stub, code)
-    assert 20 <= events <= wall < events + 5
-    assert other_wall >= 20
-    assert other_events < 5
+    assert 200 <= events <= wall < events + 100
+    assert other_wall >= 200
+    assert other_events < 100
 
 
 def test_a_flush_overwrites_twice_the_cache(stub: StubGpu) -> None:

@@ -159,15 +159,15 @@ def test_what_happens_outside_of_experiment_is_typed_too(job: Job, script: str, 
 
 def test_children_that_work_on_are_flagged_and_killed(job: Job) -> None:
     spin = "import subprocess; subprocess.Popen([sys.executable, '-c', 'while True: pass'])"
-    measured = measure(job, spin)
+    measured = measure(job, spin, budget_seconds=8, minimum_effect_percent="900")
     assert measured.reason is None, measured.why
     assert "deferred_work" in measured.run["flags"]
     assert no_process_mentions(job.root)
 
 
 def test_threads_that_work_on_are_flagged(job: Job) -> None:
-    spin = "import threading; threading.Thread(target=lambda: [tiny.work(1) for _ in range(10)]).start()"
-    measured = measure(job, spin)
+    spin = "import threading; threading.Thread(target=lambda: [tiny.work(1) for _ in range(20)]).start()"
+    measured = measure(job, spin, budget_seconds=8, minimum_effect_percent="900")
     assert measured.reason is None, measured.why
     assert "deferred_work" in measured.run["flags"]
 
