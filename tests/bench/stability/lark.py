@@ -1,27 +1,24 @@
-"""Python code as HTML; the tokens are made beforehand."""
+"""A large tree walked from the top, and written out."""
 
 import json
 import random
 
-from io import StringIO
-
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import PythonLexer
+from lark import Tree
 
 
 def setup(seed=0):
     rng = random.Random(seed)
-    lines = [
-        f"def f{rng.randrange(1000)}(a, b={rng.randrange(99)}): return a + b * {rng.randrange(99)}  # text"
-        for _ in range(60)
-    ]
-    return list(PythonLexer().get_tokens("\n".join(lines)))
+
+    def grow(depth):
+        if depth == 0:
+            return [rng.randrange(10) for _ in range(3)]
+        return [Tree(f"n{rng.randrange(4)}", grow(depth - 1)) for _ in range(3)]
+
+    return Tree("start", grow(6))
 
 
 def experiment(data):
-    out = StringIO()
-    HtmlFormatter().format(iter(data), out)
-    return out.getvalue()
+    return [sum(len(tree.children) for tree in data.iter_subtrees_topdown()), len(data.pretty())]
 
 
 def store_result(result, filepath):
