@@ -1,24 +1,19 @@
-"""A large tree walked from the top, and written out."""
+"""Values of which about half can be iterated over."""
 
 import json
 import random
 
-from lark import Tree
+from toolz import isiterable
 
 
 def setup(seed=0):
     rng = random.Random(seed)
-
-    def grow(depth):
-        if depth == 0:
-            return [rng.randrange(10) for _ in range(3)]
-        return [Tree(f"n{rng.randrange(4)}", grow(depth - 1)) for _ in range(3)]
-
-    return Tree("start", grow(6))
+    kinds = [1, 2.5, None, "text", (1, 2), [3], {}, True]
+    return [rng.choice(kinds) for _ in range(20_000)]
 
 
 def experiment(data):
-    return [sum(len(tree.children) for tree in data.iter_subtrees_topdown()), len(data.pretty())]
+    return [isiterable(one) for one in data]
 
 
 def store_result(result, filepath):
