@@ -97,7 +97,7 @@ def _told(run: Run) -> str:
         middle = f" {run.speedup:.3f} ({_interval(run)}{floor})"
     else:
         middle = " (too few rounds for an interval)" if run.verdict == UNDECIDED else ""
-    return f"{run.verdict}{middle} in {run.seconds:.0f} s, {run.budget} of them a Job's measuring"
+    return f"{run.verdict}{middle} in {run.seconds:.0f} s (budget {run.budget} s)"
 
 
 def table(runs: Sequence[Run]) -> str:

@@ -58,7 +58,7 @@ def test_the_table_has_a_row_per_commit_and_counts() -> None:
     text = stability.table(runs)
     assert text.count("o/x 0123456789") == 3
     assert "yes; 1 of 2 undecided" in text
-    assert "| BuildFailed in 30 s, 8 of them a Job's measuring |  | yes |" in text
+    assert "| BuildFailed in 30 s (budget 8 s) |  | yes |" in text
     assert "5 runs of 3 Commits: 1 Commits whose runs disagree, 1 runs undecided" in text
     assert "0.4 to 2.5" in text
 
