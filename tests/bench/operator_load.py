@@ -2,10 +2,13 @@
 
 What ends Jobs is a stand-in that ends each after two to five seconds, as a kubelet does with Jobs that do nothing. etcd, API server,
 operator and stand-in share this machine, and nothing else should: the lag is made of their turns on the CPUs.
+
+    python tests/bench/operator_load.py [--at-rest N]
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -134,7 +137,7 @@ async def load(server: ApiServer, admin: Api, folder: Path) -> tuple[float, floa
     return AT_ONCE / seconds, writes, float(cpu[1]) / AT_ONCE, lags[len(lags) // 2], lags[int(len(lags) * 0.99)]
 
 
-async def rest(server: ApiServer, admin: Api, folder: Path) -> tuple[float, float, float]:
+async def rest(server: ApiServer, admin: Api, folder: Path, at_rest: int) -> tuple[float, float, float]:
     """Memory without a Commit and with many that have ended, and seconds until a new process has heard of all."""
     with Process(server, folder / "empty", namespaces=["rest"], user="admin") as process:
         await started(process)
@@ -147,12 +150,12 @@ async def rest(server: ApiServer, admin: Api, folder: Path) -> tuple[float, floa
         async with few:
             await ended(admin, number)
 
-    await asyncio.gather(*(one(number) for number in range(AT_REST)))
+    await asyncio.gather(*(one(number) for number in range(at_rest)))
     with Process(server, folder / "full", namespaces=["rest"], user="admin") as process:
         began = time.monotonic()
 
         async def seen() -> bool:
-            return counted(process.page("/metrics"), "isobench_commits") >= AT_REST
+            return counted(process.page("/metrics"), "isobench_commits") >= at_rest
 
         await until("all are heard of", seen, seconds=300)
         seconds = time.monotonic() - began
@@ -185,13 +188,16 @@ async def ended(admin: Api, number: int) -> None:
         await admin.merge(f"{jobs}/{name}/status", {"status": status})
 
 
-async def main() -> int:
+async def main(at_rest: int) -> int:
     """Print the figures; 1 where one is over its bound."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # or what it started would outlive it
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with world(folder) as (server, admin):
             rate, writes, cpu, median, late = await load(server, admin, folder / "load")
-            empty, full, seen = await rest(server, admin, folder / "rest")
+            empty, full, seen = await rest(server, admin, folder / "rest", at_rest)
     print(
         f"{AT_ONCE} Commits at once, given test, with main: {rate:.1f} Commits/s (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs)"
     )
@@ -199,7 +205,7 @@ async def main() -> int:
         ("writes per Commit", writes, "", WRITES),
         ("lag from a Job's end to its status, 99th percentile", late, " s", LAG_SECONDS),
         ("memory without a Commit", empty, " MiB", EMPTY_MIB),
-        (f"memory with {AT_REST} Commits that have ended, {JOBS} Jobs each", full, " MiB", RESTING_MIB),
+        (f"memory with {at_rest} Commits that have ended, {JOBS} Jobs each", full, " MiB", RESTING_MIB),
         ("from its start until it has heard of them", seen, " s", SEEN_SECONDS),
     ]
     for what, value, unit, bound in rows:
@@ -210,5 +216,8 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or what it started would outlive it
-    sys.exit(asyncio.run(main()))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--at-rest", type=int, default=AT_REST, help="Commits that have ended; the bounds are those of the default"
+    )
+    sys.exit(asyncio.run(main(parser.parse_args().at_rest)))

@@ -259,6 +259,9 @@ async def resting(session: aiohttp.ClientSession, plane: ControlPlane, folder: P
 
 async def main(arguments: argparse.Namespace) -> int:
     """Print every figure; 1 where one misses its bound."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # or what it started would outlive it
     with tempfile.TemporaryDirectory(prefix="isobench-scale-") as name, running(Path(name)) as plane:
         plane.prepare("bare-before", "commits", "lag", "bare-after", "held")
         plane.nodes(arguments.nodes)
@@ -270,7 +273,6 @@ async def main(arguments: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or what it started would outlive it
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commits", type=int, default=300)
     parser.add_argument("--nodes", type=int, default=100)

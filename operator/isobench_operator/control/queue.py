@@ -1,8 +1,8 @@
 """The queue of keys: each key once, never two workers on one key, later where it failed. It knows nothing of what a key means.
 
 Work of two ranks: what goes first, and the rest, which makes more of what goes first. Were all of it begun at once, the cluster would be
-busy with that, and every answer late; so the rest is begun at the pace at which the cluster answers, one by one while anything that goes
-first is under way.
+busy with that, and every answer late; so the rest is begun at the pace at which the cluster answers, few at once, and half as many while
+anything that goes first is under way.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class WorkQueue(Generic[K]):
     Args:
         first_backoff: seconds after one failure; each further one doubles them.
         most_backoff: seconds at most.
-        rest_at_once: how many keys that do not go first may be worked on at once, and only one while any is that does; None for any number.
+        rest_at_once: how many keys that do not go first may be worked on at once, and half as many while any is that does; None for any number.
     """
 
     def __init__(
@@ -131,7 +131,9 @@ class WorkQueue(Generic[K]):
     def _room(self) -> bool:
         """Whether one more of the rest may be worked on."""
         rest = sum(self._working.values())
-        return self._rest_at_once is None or rest < (1 if rest < len(self._working) else self._rest_at_once)
+        if self._rest_at_once is None:
+            return True
+        return rest < (max(1, self._rest_at_once // 2) if rest < len(self._working) else self._rest_at_once)
 
     def done(self, key: K) -> None:
         """End the work on a key; what was asked for meanwhile becomes due."""

@@ -169,13 +169,13 @@ async def test_what_was_asked_for_first_during_work_goes_first_after_it() -> Non
     [
         ("a b c d", "ab", "a", "c"),  # two at once
         ("A B C D", "abcd", "", ""),  # what goes first, without a bound
-        ("a b C D", "cda", "", ""),  # of the rest one beside it
+        ("a b C D", "cda", "", ""),  # of the rest one beside it, which is half of two
         ("a b C D", "cda", "c", ""),  # even while but one of it is under way
         ("a b C D", "cda", "cd", "b"),
         ("a b C D", "cda", "a", "b"),
     ],
 )
-async def test_of_the_rest_few_are_worked_on_at_once_and_one_beside_what_goes_first(
+async def test_of_the_rest_few_are_worked_on_at_once_and_half_as_many_beside_what_goes_first(
     added: str, given: str, ended: str, then: str
 ) -> None:
     queue: WorkQueue[str] = WorkQueue(rest_at_once=2)
