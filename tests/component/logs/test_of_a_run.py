@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from isobench_operator.cli import cli
 from support.fake_llm import Fail, FakeLLM
@@ -17,10 +17,19 @@ KEY = "sk-canary-hunter2"
 LOUD = SCRIPT.replace("return [work", "print('loud'); return [work")
 
 
+def asked(tmp_path: Path, name: str, stage: str) -> Result:
+    return CliRunner().invoke(cli, ["logs", name, stage, "--out", str(tmp_path / "out")])
+
+
 def logs(tmp_path: Path, name: str, stage: str) -> str:
-    done = CliRunner().invoke(cli, ["logs", name, stage, "--out", str(tmp_path / "out")])
+    done = asked(tmp_path, name, stage)
     assert done.exit_code == 0, done.output
     return done.stdout
+
+
+def first_of(tmp_path: Path, name: str, *stages: str) -> str:
+    """Of stages that run beside each other: the first that fails ends the Commit, and the others with it."""
+    return next(done.stdout for done in (asked(tmp_path, name, stage) for stage in stages) if done.exit_code == 0)
 
 
 def test_the_logs_of_a_run_outlive_its_jobs_and_hold_no_key(tmp_path: Path) -> None:
@@ -42,11 +51,11 @@ def test_the_logs_of_a_run_outlive_its_jobs_and_hold_no_key(tmp_path: Path) -> N
         ]
         assert kept.endswith("report: Succeeded\n")
     assert "base | loud\n" in logs(tmp_path, "good", "head")
-    failed = logs(tmp_path, "bad", "prepare-head")
+    failed = first_of(tmp_path, "bad", "prepare-head", "prepare-base")
     assert "$ install 1/1: echo no compiler; exit 3\nno compiler\n" in failed
     assert "report: InstallFailed: " in failed
-    asked = logs(tmp_path, "refused", "generate")
-    assert "generate: ModelKeyRejected: " in asked
-    assert KEY not in asked
+    refused = logs(tmp_path, "refused", "generate")
+    assert "generate: ModelKeyRejected: " in refused
+    assert KEY not in refused
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
     assert logs(tmp_path, "dataset/dataset", "collect").endswith("2 gave none\n")
