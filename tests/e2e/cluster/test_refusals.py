@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+import yaml
 
 from support.kube import condition, is_true, told, until
 
-from .lab import BUDGET, IMAGE, Lab
+from .helm import Helm
+from .lab import BUDGET, IMAGE, Lab, helm_values
+from .operator import Operator
 from .servers import ModelServer
 from .test_main_job import generate
 
@@ -59,6 +62,28 @@ def test_too_few_gpus_are_told_while_it_waits(lab: Lab) -> None:
     until("it comes to measuring", lambda: "base" in lab.roles_run("greedy"))
     waits_as(lab, "greedy", "Unschedulable", "nvidia.com/gpu")
     lab.kube.kubectl("delete", "commit", "greedy", "-n", lab.namespace)
+
+
+@pytest.mark.everything
+def test_a_node_without_user_namespaces_is_told_where_they_are_asked_for(
+    lab: Lab, helm: Helm, operator: Operator
+) -> None:
+    """Which kernels and file systems have them differs: either the Commit ends well, or its condition says what the node cannot do."""
+    jobs = yaml.safe_load(helm_values())["jobs"]
+    helm.upgrade({"jobs": {**jobs, "hostUsers": False}})
+    try:
+        operator.ready()
+        lab.commit("userns")
+        body = lab.when(
+            "userns",
+            "it ends well, or says Sandbox",
+            lambda found: is_true(found, "Succeeded") or condition(found, "Succeeded").get("reason") == "Sandbox",
+        )
+        assert condition(body, "Succeeded")["message"], told(body)
+        lab.kube.kubectl("delete", "commit", "userns", "-n", lab.namespace)
+    finally:
+        helm.upgrade()
+        operator.ready()
 
 
 def test_a_quota_that_is_reached_is_told_and_waited_for(lab: Lab) -> None:
