@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .contract import EXIT_AGAIN, REQUEST_VARIABLE, Reason, Request, StageError, parse_request
 from .dumpable import keep_to_itself
-from .harness.pod import KILLED, oom_kills
+from .harness.pod import exit_code, oom_kills
 from .location import open_place, take_credentials
 from .outcome import write_outcome
 from .places import UnreachableError
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     with Transcript(log, secrets_of(request, os.environ)):
         print(f"{arguments.stage}: for {request.commit}, attempt {request.attempt}", flush=True)
         code = _run(arguments.stage, request, arguments.input, arguments.output)
-    return KILLED if oom_kills() > kills else code
+    return exit_code(code, kills)
 
 
 def _run(name: str, request: Request, source: Path, target: Path) -> int:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from .contract import CollectRequest, GenerateRequest, PrepareRequest, Request
 from .location import CREDENTIALS_VARIABLE
@@ -110,9 +110,16 @@ class Transcript:
             os.dup2(stream.target, number)
         self._thread.join(END_SECONDS)
 
+    def _open(self) -> BinaryIO:
+        """The log; where it cannot be kept, what is printed still has to be taken, or whoever prints it waits for ever."""
+        try:
+            return self._path.open("wb", buffering=0)
+        except OSError:
+            return Path(os.devnull).open("wb", buffering=0)
+
     def _copy(self) -> None:
         room = MAX_BYTES
-        with selectors.DefaultSelector() as waiting, self._path.open("wb", buffering=0) as log:
+        with selectors.DefaultSelector() as waiting, self._open() as log:
             for stream in self._streams:
                 waiting.register(stream.source, selectors.EVENT_READ, stream)
             while waiting.get_map():

@@ -32,6 +32,7 @@ class _Wish(NamedTuple):
 
 class WorkQueue(Generic[K]):
     """Keys in the order in which they are due, those that go first before the rest of what is due.
+
     A key that is added while it waits is there once, at the earlier of both times; one that is added while it is worked on waits for
     the end of that work; one that has failed comes no sooner than its backoff says, whatever is told of it. Every `get` is answered
     by one `done`.

@@ -1,7 +1,7 @@
 """`python3 -I -S harness.pyz build|unpack|measure --in DIR --out DIR`: everything that executes in a user's image enters here.
 
-An untrusted container exits 0, and what happened stands in outcome.json; unless it, or a process of it, is killed for its memory. Only the command that is asked for is
-imported: the measuring parent has to stay small.
+An untrusted container exits 0, and what happened stands in outcome.json; under a kubelet not where it, or a process of it, was killed for
+its memory. Only the command that is asked for is imported: the measuring parent has to stay small.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         traceback.print_exc()
         full = isinstance(error, OSError) and error.errno == 28
         write_outcome(out_dir, arguments.command, "DiskFull" if full else "InternalError", traceback.format_exc())
-    return pod.KILLED if pod.oom_kills() > kills else 0
+    return pod.exit_code(0, kills)
 
 
 if __name__ == "__main__":

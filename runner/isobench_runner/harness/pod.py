@@ -72,6 +72,12 @@ def oom_kills(root: str = "/") -> int:
     return 0
 
 
+def exit_code(code: int, kills_before: int) -> int:
+    """What a container exits with: under a kubelet KILLED where the kernel has killed since, elsewhere what it would have anyway."""
+    counts = os.environ.get("ISOBENCH_RUNTIME") == "kubernetes"
+    return KILLED if counts and oom_kills() > kills_before else code
+
+
 def words(cpus: Sequence[int], limit: Optional[float]) -> Optional[str]:
     """What about the container's CPUs makes timings worse than they need to be; None where nothing does."""
     found = []

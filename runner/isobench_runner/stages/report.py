@@ -62,9 +62,9 @@ def conclude(request: Request, root: Path, store: Store) -> Report:
 def run(request: Request, root: Path, output: Path, store: Store) -> int:
     """Write the termination message; returns the exit code that Kubernetes acts upon."""
     report = conclude(request, root, store)
-    print(log.conclusion(report), flush=True)
-    log.keep(report, root, store, os.environ)
     message = report.message(request)
     (output / "message").write_text(message)
     Path(os.environ.get("ISOBENCH_TERMINATION", "/dev/termination-log")).write_text(message)
+    print(log.conclusion(report), flush=True)
+    log.keep(report, root, store, os.environ)
     return report.exit_code

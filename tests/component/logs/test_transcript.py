@@ -58,6 +58,15 @@ def test_a_flood_is_shown_whole_and_kept_up_to_its_limit(tmp_path: Path) -> None
     assert log.endswith(CUT.decode())
 
 
+def test_a_log_that_cannot_be_kept_holds_up_nobody(tmp_path: Path) -> None:
+    body = f"print('x' * {MAX_BYTES})"
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT.format(body=body), str(tmp_path / "not there" / "fetch.log")],
+        check=True, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.stdout == f"{'x' * MAX_BYTES}\nafter\n"
+
+
 def test_a_daemon_that_holds_the_output_does_not_hold_up_the_stage(tmp_path: Path) -> None:
     done, log = kept(tmp_path / "fetch.log", "subprocess.Popen(['sleep', '30'], start_new_session=True); print('done')")
     assert (log, done.stdout) == ("done\n", "done\nafter\n")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from isobench_runner.harness.pod import Pressure, describe, granted, oom_kills, quota, words
+from isobench_runner.harness.__main__ import main as harness
+from isobench_runner.harness.pod import KILLED, Pressure, describe, exit_code, granted, oom_kills, quota, words
 
 V2 = {
     "sys/fs/cgroup/cpu.max": "250000 100000",
@@ -89,3 +90,21 @@ def test_what_is_wrong_with_a_containers_cpus_is_said() -> None:
 )  # fmt: skip
 def test_kills_at_the_containers_own_limit_alone_are_counted(tmp_path: Path, files: dict[str, str], kills: int) -> None:
     assert oom_kills(tree(tmp_path, files)) == kills
+
+
+@pytest.mark.parametrize(
+    ("runtime", "kills", "code"), [("kubernetes", 1, KILLED), ("kubernetes", 0, 0), ("embedded", 1, 0), ("", 1, 0)]
+)
+def test_only_under_a_kubelet_a_kill_is_the_containers_end(
+    monkeypatch: pytest.MonkeyPatch, runtime: str, kills: int, code: int
+) -> None:
+    monkeypatch.setenv("ISOBENCH_RUNTIME", runtime)
+    monkeypatch.setattr("isobench_runner.harness.pod.oom_kills", lambda: 2 + kills)
+    assert exit_code(0, 2) == code
+
+
+def test_the_harness_ends_as_the_kubelet_counts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = iter((0, 1))
+    monkeypatch.setenv("ISOBENCH_RUNTIME", "kubernetes")
+    monkeypatch.setattr("isobench_runner.harness.pod.oom_kills", lambda: next(counted))
+    assert harness(["unpack", "--in", str(tmp_path), "--out", str(tmp_path / "out")]) == KILLED
