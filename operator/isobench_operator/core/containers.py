@@ -168,7 +168,6 @@ def untrusted(
     values: dict[str, str] = {
         "ISOBENCH_ROOT": settings.root,
         "ISOBENCH_ENVS": settings.environments.path,
-        "ISOBENCH_RUNTIME": settings.runtime,
         "HOME": f"{UNTRUSTED_TMP}/home",
         "TMPDIR": UNTRUSTED_TMP,
         "LANG": "C.UTF-8",

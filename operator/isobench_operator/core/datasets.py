@@ -102,7 +102,7 @@ def decide_dataset(observed: Observed, now: datetime, settings: Settings) -> Pla
 
 
 def _ident(case: _Case, content: str, attempt: int) -> requests.JobId:
-    role = f"collect-{content.removeprefix('sha256:')[:16]}"
+    role = naming.collect_role(content)
     return requests.job_id(case.owner, role, attempt, secret_key=case.settings.secret)
 
 
@@ -158,8 +158,11 @@ def _follow(case: _Case, job: JobView, ident: requests.JobId, *, asked: str) -> 
         if left is not None and left <= 0:
             came = Outcome(reason=trouble.reason, tail=trouble.message)
             return _ended(case, case.before, came, asked=asked, delete=_stale(case.views, ""))
-        steps |= {**_told(trouble), "requeue_after": left}
-        observations = _under_way(trouble.word, trouble.message)
+        untold = trouble.untold(case.now)
+        steps["requeue_after"] = untold or left
+        if not untold:
+            steps |= _told(trouble)
+            observations = _under_way(trouble.word, trouble.message)
     if hopeless(job):
         steps["stop"] = (LastChance(job.namespace, job.name),)
     return _plan(case.owner, case.before, observations, now=case.now, asked=asked, **steps)

@@ -58,6 +58,11 @@ def file_stem(name: str) -> str:
     return f"{name[: MAX_STEM - _HASH - 1]}-{digest}"
 
 
+def collect_role(inputs: str) -> str:
+    """The role of the Job that collects these inputs, a digest: another content is another Job."""
+    return f"collect-{inputs.removeprefix('sha256:')[:16]}"
+
+
 def child_name(*, owner: str, uid: str, role: str, attempt: int) -> str:
     """The name of a Job: for people the owner's name, for uniqueness ten digits of a hash of (UID, role, attempt), then both words.
 

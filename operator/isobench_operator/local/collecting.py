@@ -69,8 +69,8 @@ def _jobs(resource: Json) -> Iterator[str]:
         progress = Progress.from_status(status)
         attempts = {name: progress.stage(name).attempt for name in STAGES}
     else:
-        inputs = str(status.get("inputs") or "").removeprefix("sha256:")
-        attempts = {f"collect-{inputs[:16]}": int(status.get("attempt") or 1)}
+        inputs = str(status.get("inputs") or "")
+        attempts = {naming.collect_role(inputs): int(status.get("attempt") or 1)}
     for role, attempt in attempts.items():
         for number in range(1, attempt + 1):
             yield naming.child_name(owner=metadata["name"], uid=str(metadata["uid"]), role=role, attempt=number)

@@ -71,7 +71,7 @@ def _role(resource: Json, stage: str) -> str:
     if stage != COLLECT:
         return stage
     inputs = str((resource.get("status") or {}).get("inputs") or "")
-    return f"collect-{inputs.removeprefix('sha256:')[:16]}"
+    return naming.collect_role(inputs)
 
 
 def choose(resource: Json, stage: str, attempt: int | None = None) -> Wanted:

@@ -92,19 +92,19 @@ def test_kills_at_the_containers_own_limit_alone_are_counted(tmp_path: Path, fil
     assert oom_kills(tree(tmp_path, files)) == kills
 
 
-@pytest.mark.parametrize(
-    ("runtime", "kills", "code"), [("kubernetes", 1, KILLED), ("kubernetes", 0, 0), ("embedded", 1, 0), ("", 1, 0)]
-)
+@pytest.mark.parametrize(("kubelet", "kills", "code"), [(True, 1, KILLED), (True, 0, 0), (False, 1, 0)])
 def test_only_under_a_kubelet_a_kill_is_the_containers_end(
-    monkeypatch: pytest.MonkeyPatch, runtime: str, kills: int, code: int
+    monkeypatch: pytest.MonkeyPatch, kubelet: bool, kills: int, code: int
 ) -> None:
-    monkeypatch.setenv("ISOBENCH_RUNTIME", runtime)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    if kubelet:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     monkeypatch.setattr("isobench_runner.harness.pod.oom_kills", lambda: 2 + kills)
     assert exit_code(0, 2) == code
 
 
 def test_the_harness_ends_as_the_kubelet_counts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = iter((0, 1))
-    monkeypatch.setenv("ISOBENCH_RUNTIME", "kubernetes")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     monkeypatch.setattr("isobench_runner.harness.pod.oom_kills", lambda: next(counted))
     assert harness(["unpack", "--in", str(tmp_path), "--out", str(tmp_path / "out")]) == KILLED
