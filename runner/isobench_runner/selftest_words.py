@@ -48,7 +48,12 @@ def _about_machine(found: Selftest) -> list[str]:
     rounds = (found.same, found.injected)
     whole = sum(one.discarded + one.judgement.rounds for one in rounds)
     disturbed = sum(one.discarded + one.disturbed for one in rounds)
-    if whole and disturbed > BUSY_SHARE * whole:
+    waited = max(one.waited_share for one in rounds)
+    if waited > BUSY_SHARE:
+        said.append(
+            f"Others held the CPUs for {waited * 100:.0f} % of the time: keep builds and other pods off this node while it measures."
+        )
+    elif whole and disturbed > BUSY_SHARE * whole:
         said.append(
             f"In {disturbed} of {whole} rounds others took the CPUs away: keep builds and other pods off this node while it measures."
         )

@@ -9,7 +9,7 @@ class Calls:
     """What a worker says of calls outside of the protocol: nanoseconds per call, modules that the first one imported.
 
     Attributes:
-        cpu_ns: of the whole process. own_ns: of the thread that called.
+        cpu_ns: of the whole process. own_ns: of the thread that called. wait_ns: how long it waited for a CPU.
     """
 
     wall_ns: List[int]
@@ -18,6 +18,7 @@ class Calls:
     lazy: Optional[str]
     gpu: bool
     own_ns: Sequence[int] = ()
+    wait_ns: Sequence[int] = ()
 
 
 class Fall(Exception):  # noqa: N818 - a verdict on a revision, not a fault of ours

@@ -249,8 +249,8 @@ class Worker:
     def call(self, seeds: List[int], *, keep: bool = False, seconds: Optional[float] = None) -> "Calls":
         """Call `experiment` once per seed outside of the protocol, timed by the worker alone: pilots, warm-up, checks."""
         answer = self.ask("call", seconds=seconds, seeds=seeds, keep=keep)
-        walls, cpus, owns = (answer.get(name) for name in ("wall_ns", "cpu_ns", "own_ns"))
-        for numbers in (walls, cpus, owns):
+        walls, cpus, owns, waits = (answer.get(name) for name in ("wall_ns", "cpu_ns", "own_ns", "wait_ns"))
+        for numbers in (walls, cpus, owns, waits):
             if (
                 not isinstance(numbers, list)
                 or len(numbers) != len(seeds)
@@ -266,6 +266,7 @@ class Worker:
             lazy=str(lazy)[:100] if lazy else None,
             gpu=bool(answer.get("gpu")),
             own_ns=list(owns or ()),
+            wait_ns=list(waits or ()),
         )
 
     def store(self, label: str) -> str:

@@ -108,6 +108,7 @@ class Counters:
         self.cpu_ns = process_time_ns() + int((children.ru_utime + children.ru_stime) * 1e9)
         self.minflt, self.majflt = own.ru_minflt, own.ru_majflt
         self.nvcsw, self.nivcsw = own.ru_nvcsw, own.ru_nivcsw
+        self.wait_ns = cpu_wait_ns()
         self.threads = active_threads()
 
     def since(self, before: "Counters") -> Dict[str, int]:
@@ -118,6 +119,7 @@ class Counters:
             "majflt": self.majflt - before.majflt,
             "nvcsw": self.nvcsw - before.nvcsw,
             "nivcsw": self.nivcsw - before.nivcsw,
+            "wait_ns": self.wait_ns - before.wait_ns,
             "threads_before": before.threads,
             "threads_after": self.threads,
         }

@@ -15,7 +15,7 @@ from .choices import Frozen
 from .events import Fall
 from .parent import Session, Worker
 from .pod import CAUSE_SHARE, Pressure
-from .sampling import take_sample
+from .sampling import take_sample, taken_off
 from .tally import Measured
 
 STORED_ROUNDS = 4
@@ -26,7 +26,7 @@ MEMORY_WORDS = re.compile(
 
 
 def waited_too_long(samples: Dict[str, List[Dict[str, Any]]]) -> Optional[str]:
-    """A cause in the samples of a round: they waited for a CPU for more than a tenth of their time."""
+    """A cause in the samples of a round: they waited for a CPU for more than a tenth of their time, and that counts as theirs."""
     every = [one for several in samples.values() for one in several]
     waited, ran = sum(one["run_delay_ns"] for one in every), sum(one["parent_ns"] for one in every)
     return (
@@ -116,7 +116,9 @@ def run_round(session: Session, index: int, frozen: Frozen, measured: Measured) 
         "spent_ns": raw.spent,
         "pressure": now.since(before),
         "gpu": seen,
-        "discarded": gpu_rules.cause(seen) or now.cause_since(before) or waited_too_long(raw.samples),
+        "discarded": gpu_rules.cause(seen)
+        or now.cause_since(before)
+        or (None if frozen.single else waited_too_long(raw.samples)),
     }
 
 
@@ -150,6 +152,7 @@ def _company(
                     seeds=[drawn.seeds[number + 1]],
                     loops=frozen.loops,
                     keep=number == drawn.kept,
+                    single=frozen.single,
                     flush=frozen.cache == "cold",
                 )
                 if session.card is not None and frozen.gpu:
@@ -173,8 +176,12 @@ def _ready(worker: Worker, frozen: Frozen, seed: int, raw: Raw) -> None:
     raw.startup[worker.name] = time.monotonic_ns() - worker.started_ns
     raw.startup_cpu[worker.name] = reaping.cpu_ns([worker.pid, *worker.children()])
     if frozen.warmups:
+        before = reaping.run_delay_ns(worker.pid)
         calls = worker.call([seed + 1 + number for number in range(frozen.warmups)])
-        raw.cold[worker.name] = {"wall_ns": calls.wall_ns[0], "cpu_ns": calls.cpu_ns[0]}
+        seen = max(0, reaping.run_delay_ns(worker.pid) - before) if frozen.single else 0
+        wall_ns, cpu_ns = calls.wall_ns[0], calls.cpu_ns[0]
+        wall_ns -= taken_off(wall_ns, cpu_ns, said=calls.wait_ns[0], seen=seen)
+        raw.cold[worker.name] = {"wall_ns": wall_ns, "cpu_ns": cpu_ns}
 
 
 def _finish(

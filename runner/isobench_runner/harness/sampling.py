@@ -2,6 +2,9 @@
 
 The worker's clock is closer to the work, so its claim is taken where the parent's clock and the time that either waited for a CPU
 allow it; otherwise the parent's is. Every number is checked: it comes from a process that runs untrusted code.
+
+Where no revision uses more than one CPU, what a sample waited for it is no time of the sample: others held it. The kernel counts that
+wait to the nanosecond (/proc/<pid>/schedstat), and on a busy node it is most of the noise.
 """
 
 import os
@@ -14,7 +17,7 @@ from .parent import Worker
 
 SLACK_NS = 500_000
 SLACK_SHARE = 0.01
-COUNTERS = ("cpu_ns", "minflt", "majflt", "nvcsw", "nivcsw", "threads_before", "threads_after", "drain_ns")
+COUNTERS = ("cpu_ns", "minflt", "majflt", "nvcsw", "nivcsw", "wait_ns", "threads_before", "threads_after", "drain_ns")
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,13 @@ class Seen:
     lazy: Optional[str]
 
 
-def take_sample(worker: Worker, *, seeds: List[int], loops: int, keep: bool, flush: bool = False) -> Seen:
+def take_sample(
+    worker: Worker, *, seeds: List[int], loops: int, keep: bool, single: bool = False, flush: bool = False
+) -> Seen:
     """Time one sample of a worker that is set up.
 
     Args:
+        single: whether no revision uses more than one CPU: waiting for it does not count.
         flush: empty the caches of the devices before it.
 
     Raises:
@@ -59,9 +65,11 @@ def take_sample(worker: Worker, *, seeds: List[int], loops: int, keep: bool, flu
     raw: Dict[str, Any] = {name: _whole(numbers.get(name)) for name in COUNTERS}
     raw["drain_ns"] += children_later
     raw["cpu_ns"] += max(0, children_cpu - children_before)
+    wall_ns = claimed if believed else passed
+    raw["wait_ns"] = taken_off(wall_ns, raw["cpu_ns"], said=raw["wait_ns"], seen=waited) if single and believed else 0
     gpu_ms = numbers.get("gpu_ms")
     raw.update(
-        wall_ns=claimed if believed else passed,
+        wall_ns=wall_ns - raw["wait_ns"],
         parent_ns=passed,
         gpu_ms=float(gpu_ms) if isinstance(gpu_ms, (int, float)) and 0 <= gpu_ms < 1e12 else None,
         run_delay_ns=waited,
@@ -75,6 +83,19 @@ def take_sample(worker: Worker, *, seeds: List[int], loops: int, keep: bool, flu
 def plausible(passed: int, claimed: int, waited: int) -> bool:
     """Whether a claim fits what the parent saw: within 0.5 ms or 1 %, and what either process waited for a CPU (all ns)."""
     return claimed > 0 and 0 <= passed - claimed <= max(SLACK_NS, int(passed * SLACK_SHARE)) + waited
+
+
+def taken_off(wall_ns: int, cpu_ns: int, *, said: int, seen: int) -> int:
+    """How much of a sample's time is a wait for its CPU that others held (all ns).
+
+    Never more than the kernel told the parent, and never so much that less is left than the CPU time of the process and its
+    children: whoever competes with threads of his own waits for himself.
+
+    Args:
+        said: what the worker's thread says that it waited inside of the sample.
+        seen: what all of its threads waited from the parent's word to the answer.
+    """
+    return max(0, min(said, seen, wall_ns - cpu_ns, wall_ns - 1))
 
 
 def _whole(value: Any) -> int:

@@ -141,18 +141,20 @@ class Worker:
     def do_call(self, *, seeds: List[int], keep: bool) -> Dict[str, Any]:
         """Call `experiment` once per seed on fresh inputs, outside of the protocol: pilots, warm-up, checks."""
         contract = self._six()
-        walls, cpus, owns, modules = [], [], [], []
+        walls, cpus, owns, waits, modules = [], [], [], [], []
         for seed in seeds:
             data = contract.fresh(seed)
             known = set(sys.modules)
             self._devices.look()
             self._devices.synchronize()
+            waited = probes.cpu_wait_ns()
             cpu, own, begin = probes.process_time_ns(), probes.thread_time_ns(), probes.perf_counter_ns()
             result = contract.experiment(data)
             self._devices.synchronize()
             walls.append(probes.perf_counter_ns() - begin)
             cpus.append(probes.process_time_ns() - cpu)
             owns.append(probes.thread_time_ns() - own)
+            waits.append(probes.cpu_wait_ns() - waited)
             modules.append(sorted(set(sys.modules) - known)[:2000])
             if self._devices.look():
                 self._devices.synchronize()
@@ -163,6 +165,7 @@ class Worker:
             "wall_ns": walls,
             "cpu_ns": cpus,
             "own_ns": owns,
+            "wait_ns": waits,
             "new_modules": modules[0] if modules else [],
             "lazy": lazy,
             "gpu": self._devices.look(),

@@ -23,6 +23,7 @@ def numbers(summary: Summary, rounds: tuple[Round, ...]) -> dict[str, Any]:
         "rounds": judgement.rounds,
         "discarded": summary.discarded,
         "disturbed": summary.disturbed,
+        "waited_percent": summary.waited_share * 100,
         "half_width_percent": summary.half_width_percent,
         "rounds_needed": judgement.rounds_needed,
         "headline": summary.headline,

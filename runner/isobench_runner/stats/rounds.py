@@ -16,22 +16,28 @@ WITNESS_NANOSECONDS = 500_000
 """A worker's clock may disagree with the parent's by this or 1 %, whichever is more, and by the time that either process waited for a
 CPU in between; a pipe's round trip takes about 30 µs."""
 
-WAITS = ("run_delay_ns", "parent_delay_ns")
+DELAYS = ("run_delay_ns", "parent_delay_ns")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One timed call (or loop of calls): nanoseconds by the worker's clock, the parent's, CPU time, and both processes' waits for a CPU."""
+    """One timed call (or loop of calls), in nanoseconds.
+
+    Attributes:
+        wall_ns: by the worker's clock, without `wait_ns`: what the sample's process waited for the CPU, where that is not its own time.
+        parent_ns: from the parent's word to the answer. delays_ns: what both processes waited for a CPU in that time.
+    """
 
     wall_ns: int
     parent_ns: int
     cpu_ns: int
-    waited_ns: int = 0
+    delays_ns: int = 0
+    wait_ns: int = 0
 
     @property
     def agrees(self) -> bool:
         """Whether both clocks tell the same story."""
-        allowed = max(WITNESS_NANOSECONDS, self.parent_ns // 100) + self.waited_ns
+        allowed = max(WITNESS_NANOSECONDS, self.parent_ns // 100) + self.delays_ns
         return 0 <= self.parent_ns - self.wall_ns <= allowed
 
     @property
@@ -109,7 +115,8 @@ def _side(body: dict[str, Any], name: str, where: str) -> Side:
                 _nanoseconds(sample.get("wall_ns"), f"{place}.wall_ns", least=1),
                 _nanoseconds(sample.get("parent_ns"), f"{place}.parent_ns", least=1),
                 _nanoseconds(sample.get("cpu_ns"), f"{place}.cpu_ns"),
-                sum(_nanoseconds(sample.get(name, 0), f"{place}.{name}") for name in WAITS),
+                sum(_nanoseconds(sample.get(name, 0), f"{place}.{name}") for name in DELAYS),
+                _nanoseconds(sample.get("wait_ns", 0), f"{place}.wait_ns"),
             )
         )
     startup = _object(body.get("startup_cpu_ns") or {}, f"{where}.startup_cpu_ns").get(name)

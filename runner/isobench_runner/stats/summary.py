@@ -10,7 +10,7 @@ from typing import Literal
 
 from isobench_runner.harness import ranks
 
-from .rounds import Round
+from .rounds import Round, Sample
 from .shifts import Shifts, base_drift, find_shifts
 
 MAX_DISCARDED_SHARE = 0.25
@@ -57,6 +57,7 @@ class Summary:
         shifts: where a gain went or came from.
         discarded: rounds left out, each for a cause that the parent saw.
         disturbed: kept rounds in which the parent saw the machine taken away from the samples.
+        waited_share: of the samples' time, how much they waited for a CPU that others held, which was taken off.
         clock_mismatch: whether the worker's clock had to be overruled.
         drift: by what fraction base's own time changed from the first third of the rounds to the last.
         differs: whether the interval at 99 % excludes 1, whatever level the verdict was reached at.
@@ -74,6 +75,7 @@ class Summary:
     shifts: Shifts
     discarded: int
     disturbed: int
+    waited_share: float
     clock_mismatch: bool
     drift: float | None
     differs: bool
@@ -129,6 +131,11 @@ def _log_ratios(pairs: Sequence[tuple[float | None, float | None]]) -> list[floa
     return found
 
 
+def _waited_share(samples: Sequence[Sample]) -> float:
+    waited = sum(sample.wait_ns for sample in samples)
+    return waited / (waited + sum(sample.wall_ns for sample in samples))
+
+
 def _estimate(d: Sequence[float] | None, level: float) -> Estimate | None:
     if not d:
         return None
@@ -176,6 +183,7 @@ def summarise(rounds: tuple[Round, ...], *, loops: int, rule: Rule, distinct_inp
     judgement = _judge(counted, rule, human_performance)
     same = ranks.signed_rank_interval(counted, SAME_ALPHA)
     sample_ms = median(other_ms) * (loops if headline == "warm" else 1)
+    samples = [sample for item in kept for side in (item.base, item.other) for sample in side.samples]
     warm_estimate = _estimate(warm, judgement.level)
     assert warm_estimate is not None
     return Summary(
@@ -190,7 +198,8 @@ def summarise(rounds: tuple[Round, ...], *, loops: int, rule: Rule, distinct_inp
         shifts=shifts,
         discarded=len(rounds) - len(kept),
         disturbed=sum(item.cause is not None for item in kept),
-        clock_mismatch=any(not s.agrees for item in kept for side in (item.base, item.other) for s in side.samples),
+        waited_share=_waited_share(samples),
+        clock_mismatch=any(not sample.agrees for sample in samples),
         drift=base_drift(kept),
         differs=same is not None and not same[0] <= 0 <= same[1],
         lower_bound=judgement.speedup > LARGE_RATIO and sample_ms < SHORT_MS,

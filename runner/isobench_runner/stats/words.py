@@ -30,6 +30,8 @@ FLAG_WORDS = {
 CLOCKS_APART = 0.02
 DISAGREE = 1.15
 """Cold, CPU and warm ratios further apart than this factor are worth a sentence."""
+WAITED = 0.1
+"""A share of waiting for the CPU that is worth a sentence."""
 RESTLESS = 3.0
 """A wall clock whose interval is this much wider than that of CPU time says more about the node than about the change."""
 
@@ -61,6 +63,10 @@ def describe(summary: Summary, *, role: str, other: str, flags: list[str], isola
         whole = summary.discarded + summary.judgement.rounds
         sentences.append(
             f"Others took the CPUs away in {summary.discarded + summary.disturbed} of {whole} rounds, more than may be left out; {summary.disturbed} of them count, and the interval is wider for it."
+        )
+    if summary.waited_share > WAITED:
+        sentences.append(
+            f"Others held the CPU for {summary.waited_share * 100:.0f} % of the samples' time; both sides use one CPU, so their waiting for it was not counted."
         )
     if summary.drift is not None and abs(summary.drift) > DRIFT:
         sentences.append(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -68,6 +71,27 @@ def test_a_head_that_does_a_third_of_the_work_is_measured_as_such(tmp_path: Path
     )
 
 
+def test_a_cpu_that_others_hold_does_not_lengthen_work_that_needs_one(tmp_path: Path) -> None:
+    spin = f"import os\nparent = {os.getpid()}\nwhile os.getppid() == parent: sum(range(10000))"
+    rivals = [subprocess.Popen([sys.executable, "-c", spin]) for _ in os.sched_getaffinity(0)]
+    try:
+        measured = job_of(tmp_path, other=FAST).measure(SEEDED, **FIRST_LOOK)
+    finally:
+        for rival in rivals:
+            rival.kill()
+            rival.wait()
+    assert measured.reason is None, measured.why
+    samples = [one for line in measured.rounds for side in line["samples"].values() for one in side]
+    waited = [one for one in samples if one["wait_ns"] > 1_000_000]
+    assert waited
+    for one in waited:
+        assert one["cpu_ns"] <= one["wall_ns"] < 1.2 * one["cpu_ns"] + 500_000
+        assert one["wall_ns"] + one["wait_ns"] <= one["parent_ns"]
+        assert one["wait_ns"] <= one["run_delay_ns"]
+    assert [line["cause"] for line in measured.rounds if "waited" in (line["cause"] or "")] == []
+    assert "clock_mismatch" not in measured.run["flags"]
+
+
 def test_raw_rounds_have_the_fields_that_the_report_recomputes_from(tmp_path: Path) -> None:
     measured = job_of(tmp_path, other=FAST, name="main").measure(SEEDED, budget_seconds=2)
     line = measured.rounds[0]
@@ -88,7 +112,18 @@ def test_raw_rounds_have_the_fields_that_the_report_recomputes_from(tmp_path: Pa
     }
     assert sorted(line["order"]) == ["base", "main"]
     sample = line["samples"]["main"][0]
-    fields = {"wall_ns", "parent_ns", "cpu_ns", "gpu_ms", "run_delay_ns", "minflt", "majflt", "nvcsw", "nivcsw"}
+    fields = {
+        "wall_ns",
+        "parent_ns",
+        "cpu_ns",
+        "gpu_ms",
+        "run_delay_ns",
+        "minflt",
+        "majflt",
+        "nvcsw",
+        "nivcsw",
+        "wait_ns",
+    }
     assert set(sample) == fields | {"parent_delay_ns", "threads_before", "threads_after", "drain_ns", "keep"}
     assert len(line["samples"]["base"]) == measured.run["plan"]["k"]
     assert [sum(one["keep"] for one in samples) for samples in line["samples"].values()] == [1, 1]

@@ -222,3 +222,20 @@ def test_disturbed_rounds_that_had_to_be_kept_are_told() -> None:
     found = summary_of(raw)
     assert (found.discarded, found.disturbed, found.judgement.rounds) == (4, 3, 12)
     assert "in 7 of 16 rounds" in said(found)
+
+
+def test_waiting_for_the_cpu_was_taken_off_and_is_told() -> None:
+    raw = rounds_of({"warm": 50}, {"warm": 25})
+    before = summary_of(raw)
+    for line in raw:
+        for sample in (one for side in line["samples"].values() for one in side):
+            sample.update(
+                wait_ns=sample["wall_ns"] // 3,
+                run_delay_ns=sample["wall_ns"] // 3,
+                parent_ns=sample["parent_ns"] + sample["wall_ns"] // 3,
+            )
+    found = summary_of(raw)
+    assert found.judgement == before.judgement
+    assert (found.clock_mismatch, round(found.waited_share, 2)) == (False, 0.25)
+    assert "Others held the CPU for 25 %" in said(found)
+    assert "held the CPU" not in said(before)
