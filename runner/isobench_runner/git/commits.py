@@ -58,7 +58,7 @@ def resolve_base(mirror: Mirror, head: str, base: str | None) -> str:
         StageError: NoParent for a root commit; CommitNotFound where a shallow remote does not hold the parent.
     """
     if base is not None:
-        return mirror.commit(base)
+        return mirror.commit(base, field="spec.base")
     parents = mirror.parents(head)
     if not parents:
         raise StageError(Reason.NO_PARENT, f"{head} is a root commit: nothing is before it; name base in the spec")

@@ -158,17 +158,19 @@ class Mirror:
             return False
         return True
 
-    def commit(self, name: str) -> str:
+    def commit(self, name: str, *, field: str | None = None) -> str:
         """Bring a commit here and return its full sha; already present ones cost no network.
 
         Args:
             name: a sha, whole or at least seven digits of it, or a branch or tag.
+            field: of the spec that names it, for the words of an error.
 
         Raises:
             StageError: CommitNotFound, RepositoryUnreachable, AuthenticationFailed.
         """
+        asked = f"{field}: " if field else ""
         if name.startswith("-") or not name:
-            raise StageError(Reason.COMMIT_NOT_FOUND, f"{name!r} is no name of a commit")
+            raise StageError(Reason.COMMIT_NOT_FOUND, f"{asked}{name!r} is no name of a commit")
         if SHA.fullmatch(name) and self.has(name):
             return name
         with self.locked():
@@ -182,7 +184,8 @@ class Mirror:
             if found is None:
                 raise StageError(
                     Reason.COMMIT_NOT_FOUND,
-                    f"{redacted(self.url, self.url)} has no commit {name!r}{self._shallow_words()}",
+                    f"{asked}{redacted(self.url, self.url)} has no commit {name!r}{self._shallow_words()}; "
+                    "check the name, and that it was pushed there",
                 )
             self._keep(found)
         return found
@@ -226,7 +229,7 @@ class Mirror:
         Raises:
             StageError: CommitNotFound, RepositoryUnreachable, AuthenticationFailed.
         """
-        return self.commit(name or self._local_default() or self._remote_default())
+        return self.commit(name or self._local_default() or self._remote_default(), field="spec.main")
 
     def _local_default(self) -> str | None:
         path = local_path(self.url)

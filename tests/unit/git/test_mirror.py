@@ -63,9 +63,12 @@ def test_a_commit_stays_in_the_mirror_after_a_force_push(origin: Repository, tmp
     assert mirror.has(sha)
 
 
-def test_a_missing_commit_is_named(origin: Repository, tmp_path: Path) -> None:
-    with pytest.raises(StageError, match="0123456789012345678901234567890123456789") as failure:
-        mirror_of(origin, tmp_path).commit("0123456789" * 4)
+@pytest.mark.parametrize("name", ["0123456789" * 4, "-q", "no-such-branch"])
+def test_a_missing_commit_is_told_with_its_name_and_the_field_that_has_it(
+    origin: Repository, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(StageError, match=f"spec.head: .*{name}") as failure:
+        mirror_of(origin, tmp_path).commit(name, field="spec.head")
     assert reason_of(failure) is Reason.COMMIT_NOT_FOUND
 
 

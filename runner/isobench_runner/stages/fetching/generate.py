@@ -71,7 +71,7 @@ def run(request: GenerateRequest, output: Path, store: Store) -> None:
     mirrors = Mirrors(Path(os.environ["ISOBENCH_MIRRORS"]))
     with Access(request.repository_url, Path(request.credentials) if request.credentials else None) as access:
         mirror = mirrors.of(request.repository_url, access)
-        head = mirror.commit(request.head)
+        head = mirror.commit(request.head, field="spec.head")
         inputs = assemble(
             mirror,
             repository=request.repository,

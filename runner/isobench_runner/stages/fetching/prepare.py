@@ -74,7 +74,7 @@ def resolve_sha(request: PrepareRequest, mirror: Mirror) -> str:
     """
     if request.role == "main":
         return mirror.main(request.main)
-    head = mirror.commit(request.head)
+    head = mirror.commit(request.head, field="spec.head")
     return head if request.role == "head" else resolve_base(mirror, head, request.base)
 
 
@@ -149,7 +149,7 @@ def run(request: PrepareRequest, output: Path, store: Store) -> None:
     with Access(request.repository_url, Path(request.credentials) if request.credentials else None) as access:
         mirror = mirrors.of(request.repository_url, access)
         sha = resolve_sha(request, mirror)
-        dated = sha if request.role == "main" else mirror.commit(request.head)
+        dated = sha if request.role == "main" else mirror.commit(request.head, field="spec.head")
         head_date = read_commit(mirror, dated).commit_date
         inputs = _inputs(request, mirror, sha) if request.role == "head" else None
         as_of = resolve_as_of(environment.packages_as_of, head_date, dt.datetime.now(dt.UTC).date())
