@@ -11,9 +11,10 @@ from typing import Any, Optional, Sequence, Tuple
 from . import choices, gpu_rules, reaping
 from .choices import MAX_WARMUPS, Frozen, collapses
 from .events import Calls
-from .parent import Session, Worker
+from .parent import Worker
 from .rounds import OneRound
 from .sampling import take_sample
+from .session import Session
 from .tally import Measured
 
 PILOT_SAMPLES = 3

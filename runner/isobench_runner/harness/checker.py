@@ -8,7 +8,8 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from .choices import Frozen
 from .events import Fall
-from .parent import Session, Worker
+from .parent import Worker
+from .session import Session
 from .tally import Measured
 
 

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional
 
 from . import pod, private
 from .events import Fall
-from .parent import Session
+from .session import Session
 
 MAX_DIFFERENCES = 100
 

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from . import ranks
-from .parent import Session
+from .session import Session
 from .tally import Measured
 
 MAX_DISCARDED = 0.25

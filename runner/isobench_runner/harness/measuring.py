@@ -35,7 +35,7 @@ from . import (
 )
 from .card import Card
 from .events import Fall, Stop
-from .parent import Session
+from .session import Session
 from .tally import Measured
 
 STAGE = "measure"

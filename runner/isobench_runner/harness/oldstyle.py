@@ -12,8 +12,8 @@ from .calibrate import too_long
 from .choices import single_threaded
 from .events import Fall, Stop
 from .oldstyle_runs import CONFTEST, Run, pytest_arguments, run_script
-from .parent import Session
 from .pod import Pressure
+from .session import Session
 
 LEAST_SHARE = 0.05
 TRIES = 4

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from . import processes
 from .events import Fall
-from .parent import Session
+from .session import Session
 
 OUTCOMES = "outcomes.json"
 MAX_OUTCOMES = 4 << 20

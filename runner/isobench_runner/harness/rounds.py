@@ -13,9 +13,10 @@ from . import conduct, gpu_rules, private, reaping
 from .card import Card
 from .choices import Frozen
 from .events import Fall
-from .parent import Session, Worker
+from .parent import Worker
 from .pod import CAUSE_SHARE, Pressure
 from .sampling import take_sample, taken_off
+from .session import Session
 from .tally import Measured
 
 STORED_ROUNDS = 4

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List
 
 from . import conduct
-from .parent import Session
 from .sampling import Seen
+from .session import Session
 
 DRAIN_FLOOR_NS = 500_000
 DRAIN_CEILING_NS = 2_000_000

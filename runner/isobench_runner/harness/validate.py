@@ -10,7 +10,8 @@ from typing import Any, Dict, List, Optional, Tuple
 from .calibrate import first_call_seconds, too_long
 from .checker import Checker, answer
 from .events import Calls, Fall, Stop
-from .parent import Session, Worker
+from .parent import Worker
+from .session import Session
 
 LOW_SHARE = 0.2
 TRACING_SLOWDOWN = 200

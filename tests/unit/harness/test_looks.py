@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from isobench_runner.harness import looks, ranks
-from isobench_runner.harness.parent import Session
+from isobench_runner.harness.session import Session
 from isobench_runner.harness.tally import Measured
 from support.prepared import make_plan
 
