@@ -100,12 +100,16 @@ def peak_kilobytes() -> int:
 
 
 class Counters:
-    """What a process has used up to a moment."""
+    """What a process has used up to a moment.
 
-    def __init__(self) -> None:
+    Args:
+        cpu_ns: its CPU time then: reading all of this takes longer than an experiment may.
+    """
+
+    def __init__(self, cpu_ns: int) -> None:
         own = getrusage(resource.RUSAGE_SELF)
         children = getrusage(resource.RUSAGE_CHILDREN)
-        self.cpu_ns = process_time_ns() + int((children.ru_utime + children.ru_stime) * 1e9)
+        self.cpu_ns = cpu_ns + int((children.ru_utime + children.ru_stime) * 1e9)
         self.minflt, self.majflt = own.ru_minflt, own.ru_majflt
         self.nvcsw, self.nivcsw = own.ru_nvcsw, own.ru_nivcsw
         self.wait_ns = cpu_wait_ns()

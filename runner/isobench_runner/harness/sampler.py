@@ -25,7 +25,7 @@ class Sampler:
         self._loops = 1
         self._result: Any = None
         self._marks: Optional[gpu.Marks] = None
-        self._before = self._after = probes.Counters()
+        self._before = self._after = probes.Counters(0)
         self._own_ns = 0
         self._sample: Dict[str, Any] = {}
 
@@ -57,7 +57,8 @@ class Sampler:
         inputs, loops, devices = self._inputs, self._loops, self._devices
         result, error = None, None
         marks = devices.marks()
-        before = probes.Counters()
+        before = probes.Counters(0)
+        cpu_ns = probes.process_time_ns()
         begin = probes.perf_counter_ns()
         try:
             if marks:
@@ -74,9 +75,11 @@ class Sampler:
         except BaseException as raised:
             error = raised
         end = probes.perf_counter_ns()
-        self._after, self._own_ns = probes.Counters(), probes.thread_time_ns()
+        self._own_ns = probes.thread_time_ns()
+        self._after = probes.Counters(probes.process_time_ns())
         if error is not None:
             raise error
+        before.cpu_ns += cpu_ns
         self._before, self._marks, self._result = before, marks, result
         return end - begin
 
@@ -90,7 +93,7 @@ class Sampler:
         """What the sample used, with what ran on in the idle moment after it, and its result, which is forgotten here."""
         _sleep(IDLE_SECONDS)
         waited = probes.own_wait_ns(self._devices.synchronize)
-        now = probes.Counters()
+        now = probes.Counters(probes.process_time_ns())
         own = probes.thread_time_ns() - self._own_ns
         drain_ns = max(0, now.cpu_ns - self._after.cpu_ns - own) + (waited if self._devices.look() else 0)
         result, self._result = self._result, None
