@@ -84,8 +84,9 @@ def test_a_cpu_that_others_hold_does_not_lengthen_work_that_needs_one(tmp_path: 
     samples = [one for line in measured.rounds for side in line["samples"].values() for one in side]
     waited = [one for one in samples if one["wait_ns"] > 1_000_000]
     assert waited
+    assert median(one["wall_ns"] / one["cpu_ns"] for one in waited) < 1.1
     for one in waited:
-        assert one["cpu_ns"] <= one["wall_ns"] < 1.2 * one["cpu_ns"] + 500_000
+        assert one["wall_ns"] >= one["cpu_ns"]
         assert one["wall_ns"] + one["wait_ns"] <= one["parent_ns"]
         assert one["wait_ns"] <= one["run_delay_ns"]
     assert [line["cause"] for line in measured.rounds if "waited" in (line["cause"] or "")] == []
