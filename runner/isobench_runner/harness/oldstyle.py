@@ -154,6 +154,8 @@ def _timed(session: Session, name: str, whole: Whole, *, hashseed: int, pad: int
     if run.code != 0 and not (whole.allow_failure and run.code == 1):
         kind = "crashed" if run.code < 0 else "exit"
         raise Fall(kind, name, "the script ended with exit code {}:\n{}".format(run.code, run.printed[-6000:]))
+    if whole.single:
+        run, startup = run.without_wait(), startup.without_wait()
     whole.least_startup[name] = min(startup.wall_ns, whole.least_startup.get(name, startup.wall_ns))
     return run, startup
 
@@ -195,7 +197,8 @@ def run_round(session: Session, index: int, whole: Whole) -> Dict[str, Any]:
                 "wall_ns": wall,
                 "parent_ns": wall,
                 "gpu_ms": None,
-                "run_delay_ns": 0,
+                "run_delay_ns": run.wait_ns,
+                "wait_ns": run.wait_ns if whole.single else 0,
                 "threads_before": 0,
                 "threads_after": 0,
                 "drain_ns": 0,

@@ -3,11 +3,12 @@
 import json
 import os
 import resource
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import processes
 from .events import Fall
+from .sampling import taken_off
 from .session import Session
 
 OUTCOMES = "outcomes.json"
@@ -46,12 +47,18 @@ def pytest_arguments(python: str, *arguments: str) -> List[str]:
 
 @dataclass(frozen=True)
 class Run:
-    """One process that ended: nanoseconds by the parent's clock, what it used, its exit code and last words."""
+    """One process that ended: nanoseconds by the parent's clock, for how many it waited for a CPU, what it used, its exit code, its words."""
 
     wall_ns: int
+    wait_ns: int
     usage: Dict[str, int]
     code: int
     printed: str
+
+    def without_wait(self) -> "Run":
+        """The same where no revision uses more than one CPU: `wait_ns` is what could be taken off `wall_ns`."""
+        taken = taken_off(self.wall_ns, self.usage["cpu_ns"], said=self.wait_ns, seen=self.wait_ns)
+        return replace(self, wall_ns=self.wall_ns - taken, wait_ns=taken)
 
 
 def run_script(
@@ -89,7 +96,7 @@ def run_script(
         argv, env=env, cwd=cwd, logs=session.logs, cpus=cpus, data_bytes=session.data_bytes, talks=False
     )
     try:
-        code, end_ns = process.wait(session.deadline)
+        code, end_ns, wait_ns = process.wait(session.deadline)
     except processes.Late:
         raise Fall("late", name, "the script still ran at the time limit") from None
     finally:
@@ -106,7 +113,7 @@ def run_script(
         "nvcsw": after.ru_nvcsw - before.ru_nvcsw,
         "nivcsw": after.ru_nivcsw - before.ru_nivcsw,
     }
-    return Run(end_ns - process.started_ns, usage, code, printed), outcomes
+    return Run(end_ns - process.started_ns, wait_ns, usage, code, printed), outcomes
 
 
 def _outcomes(path: str) -> Dict[str, Any]:

@@ -15,7 +15,7 @@ import subprocess
 import time
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
-from .reaping import Family, die_with_parent, last_pid
+from .reaping import Family, die_with_parent, last_pid, run_delay_ns
 
 MAX_REPLY_BYTES = 4 << 20
 TAIL_BYTES = 16384
@@ -256,19 +256,26 @@ class Process:
             raise Died("spoke out of turn: {!r}".format(line[:200]))
         return answer
 
-    def wait(self, deadline: float) -> Tuple[int, int]:
-        """Wait for the end of a process that does not talk; returns (exit code, monotonic ns at its end).
+    def wait(self, deadline: float) -> Tuple[int, int, int]:
+        """Wait for the end of a process that does not talk.
+
+        Returns:
+            Its exit code, monotonic ns at its end, and ns that its first thread has waited for a CPU: the kernel still knows that of
+            a process that nobody has reaped.
 
         Raises:
             Late: it still ran at the deadline.
         """
         woken = self._logs.child_ended()
-        while not self._exited():
+        while os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
             if time.monotonic() > deadline:
                 raise Late
             if self._logs.wait(woken, TICK_MS):
                 os.read(woken, 4096)
-        return int(self._child.returncode), time.monotonic_ns()
+        end_ns = time.monotonic_ns()
+        waited_ns = run_delay_ns(self.pid)
+        self._child.wait()
+        return int(self._child.returncode), end_ns, waited_ns
 
     def _exited(self) -> bool:
         return self._child.poll() is not None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,6 +10,7 @@ import pytest
 
 from isobench_runner.harness.said import CUT, MAX_BYTES
 from support.prepared import Job, Measured, changed_function, found_interpreters, make_environment, six
+from support.rivals import rivals
 
 pytestmark = pytest.mark.slow
 
@@ -72,14 +70,8 @@ def test_a_head_that_does_a_third_of_the_work_is_measured_as_such(tmp_path: Path
 
 
 def test_a_cpu_that_others_hold_does_not_lengthen_work_that_needs_one(tmp_path: Path) -> None:
-    spin = f"import os\nparent = {os.getpid()}\nwhile os.getppid() == parent: sum(range(10000))"
-    rivals = [subprocess.Popen([sys.executable, "-c", spin]) for _ in os.sched_getaffinity(0)]
-    try:
+    with rivals():
         measured = job_of(tmp_path, other=FAST).measure(SEEDED, **FIRST_LOOK)
-    finally:
-        for rival in rivals:
-            rival.kill()
-            rival.wait()
     assert measured.reason is None, measured.why
     samples = [one for line in measured.rounds for side in line["samples"].values() for one in side]
     waited = [one for one in samples if one["wait_ns"] > 1_000_000]

@@ -10,6 +10,7 @@ import pytest
 from isobench_runner.stats.rounds import parse_rounds
 from isobench_runner.stats.summary import Rule, summarise
 from support.prepared import Job, make_environment
+from support.rivals import rivals
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +55,16 @@ def test_a_bare_script_is_timed_without_its_start_up(job: Job) -> None:
     assert told.base_ms == tuple(line["samples"]["base"][0]["wall_ns"] / 1e6 for line in kept)
     base, head = (median(one["cpu_ns"] for one in samples[name]) for name in ("base", "head"))
     assert base / head > 2, "three times the work; with the start-up in it, less than twice the time"
+
+
+def test_a_script_that_needs_one_cpu_is_not_longer_for_others_that_hold_it(job: Job) -> None:
+    with rivals():
+        measured = job.measure("import tiny\nif __name__ == '__main__':\n    tiny.work()\n", budget_seconds=3)
+    assert measured.reason is None, measured.why
+    samples = [one for line in measured.rounds for side in line["samples"].values() for one in side]
+    waited = [one for one in samples if one["wait_ns"] > 1_000_000]
+    assert waited
+    assert median(one["wall_ns"] / one["cpu_ns"] for one in waited) < 1.3
 
 
 def test_of_a_pytest_file_the_tests_that_pass_on_both_sides_are_timed(job: Job) -> None:
