@@ -350,5 +350,10 @@ def test_a_dataset_says_what_its_collection_waits_for_and_ends_as_a_commit_does(
     late = decide(seen, NOW + timedelta(seconds=SETTINGS.waiting_seconds), SETTINGS)
     assert summary(late)[:2] == ("False", "ImageUnavailable")
     assert [one.name for one in late.delete] == [collect["metadata"]["name"]]
+    full = replace(seen, pods=(pod(collect, **unscheduled(BUSY)),))
+    soon = decide(full, NOW + timedelta(seconds=5), SETTINGS)
+    assert (soon.status, soon.events, soon.requeue_after) == (None, (), troubles.GRACE_SECONDS - 5)
+    still = decide(full, NOW + timedelta(seconds=troubles.GRACE_SECONDS), SETTINGS)
+    assert summary(still)[:2] == ("Unknown", "Unschedulable")
     quota = Observed(owner=dataset(), commits=commits, held={collect["metadata"]["name"]: "exceeded quota: q"})
     assert summary(decide(quota, NOW, SETTINGS)) == ("Unknown", "Quota", "exceeded quota: q")
