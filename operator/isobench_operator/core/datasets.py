@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from isobench_operator.api.conditions import timestamp
 from isobench_operator.api.dataset import Dataset
 from isobench_runner.contract import CollectRequest, Publish, StoredFile
 
-from . import manifests, naming, requests
+from . import dataset_status, manifests, naming, requests
 from .observed import JobView, Outcome, hopeless, job_views, outcome
 from .policies import acceptance, collecting, troubles
 from .policies.conditions import Observation
 from .settings import Settings
-from .statuses import annotation, condition, condition_status, conditions
+from .statuses import annotation, condition, condition_status
 from .steps import Deletion, Json, LastChance, Notice, Observed, Plan, Suspension
 from .volumes import Input, secret
 
@@ -78,7 +78,9 @@ def decide_dataset(observed: Observed, now: datetime, settings: Settings) -> Pla
             Observation("Accepted", "False", error.reason.value, str(error)),
             Observation("Collected", "False", "NotAccepted"),
         )
-        return _plan(owner, before, (*steps, *_failed(error.reason.value, str(error))), now=now, asked=asked)
+        return dataset_status.plan(
+            owner, before, (*steps, *dataset_status.failed(error.reason.value, str(error))), now=now, asked=asked
+        )
     assert dataset.spec.source.commits is not None
     labels = dataset.spec.source.commits.selector.match_labels
     case = _Case(
@@ -117,8 +119,8 @@ def _begin(case: _Case, asked: str) -> Plan:
     what = _content(case, case.pace.settle, asked)
     rest = case.pace.settle if at <= now and what.known else (at - now).total_seconds()
     if rest > 0:
-        return _plan(
-            case.owner, _counted(case), _waiting(before), now=now, asked=heeded, requeue_after=rest, delete=_stale(case.views, "")
+        return dataset_status.plan(
+            case.owner, _counted(case), dataset_status.waiting(before), now=now, asked=heeded, requeue_after=rest, delete=_stale(case.views, "")
         )  # fmt: skip
     content, attempt = what.digest, what.attempt
     ident = _ident(case, content, attempt)
@@ -130,15 +132,15 @@ def _begin(case: _Case, asked: str) -> Plan:
     steps: dict[str, Any] = {"delete": _stale(case.views, ident.name)}
     held = case.observed.held.get(ident.name)
     if case.dataset.spec.suspend:
-        observations = _under_way("Suspended")
+        observations = dataset_status.under_way("Suspended")
     else:
-        observations = _under_way("Collecting")
+        observations = dataset_status.under_way("Collecting")
         if held is not None:
             steps |= _told(trouble := troubles.held(held))
-            observations = _under_way(trouble.word, trouble.message)
+            observations = dataset_status.under_way(trouble.word, trouble.message)
         request, inputs = _request(case, ident, what.commits)
         steps["create"] = (manifests.collect_job(case.owner, request, inputs, ident, settings=case.settings.pods),)
-    return _plan(case.owner, status, observations, now=now, asked=asked, **steps)
+    return dataset_status.plan(case.owner, status, observations, now=now, asked=asked, **steps)
 
 
 def _follow(case: _Case, job: JobView, ident: requests.JobId, *, asked: str) -> Plan:
@@ -152,7 +154,7 @@ def _follow(case: _Case, job: JobView, ident: requests.JobId, *, asked: str) -> 
         raw = next(one for one in case.observed.jobs if one["metadata"]["name"] == job.name)
         steps["suspend"] = (Suspension(raw, suspend),)
     trouble = None if suspend else troubles.find(job, case.observed.events)
-    observations = _under_way("Suspended" if suspend else "Collecting")
+    observations = dataset_status.under_way("Suspended" if suspend else "Collecting")
     if trouble is not None:
         left = trouble.left(case.now, bound=case.settings.waiting_seconds)
         if left is not None and left <= 0:
@@ -162,10 +164,10 @@ def _follow(case: _Case, job: JobView, ident: requests.JobId, *, asked: str) -> 
         steps["requeue_after"] = untold or left
         if not untold:
             steps |= _told(trouble)
-            observations = _under_way(trouble.word, trouble.message)
+            observations = dataset_status.under_way(trouble.word, trouble.message)
     if hopeless(job):
         steps["stop"] = (LastChance(job.namespace, job.name),)
-    return _plan(case.owner, case.before, observations, now=case.now, asked=asked, **steps)
+    return dataset_status.plan(case.owner, case.before, observations, now=case.now, asked=asked, **steps)
 
 
 def _told(trouble: troubles.Trouble) -> dict[str, Any]:
@@ -180,17 +182,23 @@ def _rest(case: _Case, asked: str) -> Plan:
         status["collectedGeneration"] = case.owner["metadata"].get("generation")
     observations: tuple[Observation, ...]
     if failed:
-        observations = _same(before)
+        observations = dataset_status.same(before)
     elif before.get("digest") is None:
-        observations = _under_way("Waiting" if case.commits else "NoCommits")
+        observations = dataset_status.under_way("Waiting" if case.commits else "NoCommits")
     elif not case.whole:
-        observations = _waiting(before)
+        observations = dataset_status.waiting(before)
     elif condition_status(before, "Finished") == "True":
-        observations = _same(before)
+        observations = dataset_status.same(before)
     else:
         words = str(condition(before, "Collected").get("message") or "")
-        observations = (*_kept(before), Observation("Succeeded", "True", "Collected", words), _FINISHED)
-    return _plan(case.owner, status, observations, now=case.now, asked=asked, delete=_stale(case.views, ""))
+        observations = (
+            *dataset_status.kept(before),
+            Observation("Succeeded", "True", "Collected", words),
+            dataset_status.FINISHED,
+        )
+    return dataset_status.plan(
+        case.owner, status, observations, now=case.now, asked=asked, delete=_stale(case.views, "")
+    )
 
 
 def _counted(case: _Case) -> Json:
@@ -283,39 +291,6 @@ def _stale(views: tuple[JobView, ...], name: str) -> tuple[Deletion, ...]:
     )
 
 
-_ACCEPTED = Observation("Accepted", "True", "Accepted")
-_FINISHED = Observation("Finished", "True", "Collected")
-
-
-def _under_way(word: str, message: str = "") -> tuple[Observation, ...]:
-    return (
-        _ACCEPTED,
-        *(Observation(name, "Unknown", word, message) for name in ("Collected", "Succeeded", "Finished")),
-    )
-
-
-def _same(before: Json) -> tuple[Observation, ...]:
-    """Every condition as it is."""
-    found = before.get("conditions") or ()
-    return tuple(Observation(one["type"], one["status"], one["reason"], one["message"]) for one in found)
-
-
-def _kept(before: Json) -> tuple[Observation, ...]:
-    """Accepted, and what the last collection came to."""
-    return (_ACCEPTED, *(one for one in _same(before) if one.type in ("Collected", "Published")))
-
-
-def _waiting(before: Json) -> tuple[Observation, ...]:
-    """Commits are waited for; what was collected before them is still there."""
-    if condition(before, "Collected").get("reason") in (None, "NotAccepted") or "digest" not in before:
-        return _under_way("Waiting")
-    return (*_kept(before), *(Observation(name, "Unknown", "Waiting") for name in ("Succeeded", "Finished")))
-
-
-def _failed(reason: str, message: str) -> tuple[Observation, Observation]:
-    return Observation("Succeeded", "False", reason, message), Observation("Finished", "True", "Failed", reason)
-
-
 def _ended(case: _Case, status: Json, came: Outcome, *, asked: str, delete: tuple[Deletion, ...]) -> Plan:
     """Record what a collection came to; files that were collected count, whatever became of their publication."""
     data: Mapping[str, Any] = came.data
@@ -340,52 +315,17 @@ def _ended(case: _Case, status: Json, came: Outcome, *, asked: str, delete: tupl
             told = (collected, Observation("Published", "False", reason, came.tail[-300:]))
         else:
             told = (Observation("Collected", "False", reason, came.tail[-300:]),)
-        observations = (_ACCEPTED, *told, *_failed(reason, came.tail))
+        observations = (dataset_status.ACCEPTED, *told, *dataset_status.failed(reason, came.tail))
     else:
-        published = _published(case.dataset, data)
+        published = dataset_status.published(case.dataset, data)
         words += "".join(f"; {one.message}" for one in published)
         at = collecting.due(case.commits, status, changed=False, pace=case.pace)
         if case.whole and at is None:
-            whole = (Observation("Succeeded", "True", "Collected", words), _FINISHED)
+            whole = (Observation("Succeeded", "True", "Collected", words), dataset_status.FINISHED)
         else:
             whole = (Observation("Succeeded", "Unknown", "Waiting"), Observation("Finished", "Unknown", "Waiting"))
-        observations = (_ACCEPTED, collected, *published, *whole)
+        observations = (dataset_status.ACCEPTED, collected, *published, *whole)
         requeue = None if at is None else max(0.0, (at - case.now).total_seconds())
-    return _plan(case.owner, status, observations, now=case.now, asked=asked, delete=delete, requeue_after=requeue)
-
-
-def _published(dataset: Dataset, data: Mapping[str, Any]) -> tuple[Observation, ...]:
-    if dataset.spec.publish is None:
-        return ()
-    done = data.get("published")
-    if done is None:
-        return (Observation("Published", "False", "DryRun", str(data.get("trouble") or "the Hub could not be read")),)
-    words = f"{done.get('added')} added, {done.get('replaced')} replaced, {done.get('kept')} kept in {done.get('repository')}"
-    if dataset.spec.publish.dry_run:
-        return (Observation("Published", "False", "DryRun", f"a push would leave {words}"),)
-    return (Observation("Published", "True", "Published", words),)
-
-
-def _plan(
-    owner: Json,
-    base: Json,
-    observations: tuple[Observation, ...],
-    *,
-    now: datetime,
-    asked: str,
-    warning: Notice | None = None,
-    **steps: Any,
-) -> Plan:
-    before: Json = owner.get("status") or {}
-    generation = owner["metadata"].get("generation")
-    found = conditions(before.get("conditions") or (), observations, now=now, generation=generation)
-    status = {**base, "observedGeneration": generation, "observedRetry": asked or None, "conditions": found}
-    status = {key: value for key, value in status.items() if value is not None}
-    finished = condition_status(status, "Finished") == "True"
-    told = condition(before, "Succeeded").get("reason")
-    events: tuple[Notice, ...] = () if warning is None or warning.reason == told else (warning,)
-    if finished and condition_status(before, "Finished") != "True":
-        succeeded = next(one for one in observations if one.type == "Succeeded")
-        kind: Literal["Normal", "Warning"] = "Normal" if succeeded.status == "True" else "Warning"
-        events = (Notice(kind, succeeded.reason, succeeded.message),)
-    return Plan(status=None if status == before else status, events=events, finished=finished, **steps)
+    return dataset_status.plan(
+        case.owner, status, observations, now=case.now, asked=asked, delete=delete, requeue_after=requeue
+    )
