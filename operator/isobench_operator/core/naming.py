@@ -73,6 +73,12 @@ def child_name(*, owner: str, uid: str, role: str, attempt: int) -> str:
     return f"{dns_label(owner, limit=MAX_NAME - len(ending))}{ending}"
 
 
+def job_name(owner: Mapping[str, Any], role: str, attempt: int) -> str:
+    """The name of a custom resource's Job; `owner` is its JSON."""
+    metadata = owner["metadata"]
+    return child_name(owner=metadata["name"], uid=str(metadata["uid"]), role=role, attempt=attempt)
+
+
 def network(role: str) -> str:
     """The network policy of a role."""
     stage = role.partition("-")[0]

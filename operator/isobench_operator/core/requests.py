@@ -49,7 +49,7 @@ class JobId:
 def job_id(owner: Any, role: str, attempt: int, *, secret_key: str) -> JobId:
     """The identity of a Job: the same whoever computes it, and whenever; nobody without the secret can compute the nonce."""
     uid = str(owner["metadata"]["uid"])
-    name = naming.child_name(owner=owner["metadata"]["name"], uid=uid, role=role, attempt=attempt)
+    name = naming.job_name(owner, role, attempt)
     nonce = hmac.new(secret_key.encode(), f"{name}/{uid}".encode(), hashlib.sha256).hexdigest()[:32]
     return JobId(name=name, role=role, attempt=attempt, nonce=nonce)
 

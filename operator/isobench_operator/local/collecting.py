@@ -64,7 +64,7 @@ class Found:
 
 def _jobs(resource: Json) -> Iterator[str]:
     """Names of the Jobs that a resource has had, as far as its status tells them."""
-    metadata, status = resource["metadata"], resource.get("status") or {}
+    status = resource.get("status") or {}
     if resource["kind"] == "Commit":
         progress = Progress.from_status(status)
         attempts = {name: progress.stage(name).attempt for name in STAGES}
@@ -73,7 +73,7 @@ def _jobs(resource: Json) -> Iterator[str]:
         attempts = {naming.collect_role(inputs): int(status.get("attempt") or 1)}
     for role, attempt in attempts.items():
         for number in range(1, attempt + 1):
-            yield naming.child_name(owner=metadata["name"], uid=str(metadata["uid"]), role=role, attempt=number)
+            yield naming.job_name(resource, role, number)
 
 
 def _what(resource: Json) -> str:

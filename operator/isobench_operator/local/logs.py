@@ -94,10 +94,7 @@ def choose(resource: Json, stage: str, attempt: int | None = None) -> Wanted:
     number = latest if attempt is None else attempt
     if not 1 <= number <= latest:
         raise LogsError(f"{stage} of {what} has no attempt {number}; --attempt may be 1 to {latest}")
-    metadata = resource["metadata"]
-    name = naming.child_name(
-        owner=metadata["name"], uid=str(metadata["uid"]), role=_role(resource, stage), attempt=number
-    )
+    name = naming.job_name(resource, _role(resource, stage), number)
     current = number == latest
     return Wanted(name=name, stage=stage, attempt=number, state=state if current else "Ended", current=current)
 

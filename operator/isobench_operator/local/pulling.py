@@ -116,13 +116,8 @@ def log_names(resource: Json) -> dict[str, str]:
     """The name that the store has for the log of each stage of a Commit, by file."""
     if resource["kind"] != "Commit":
         return {}
-    metadata, progress = resource["metadata"], Progress.from_status(resource.get("status") or {})
-    jobs = {
-        stage: naming.child_name(
-            owner=metadata["name"], uid=str(metadata["uid"]), role=stage, attempt=progress.stage(stage).attempt
-        )
-        for stage in STAGES
-    }
+    progress = Progress.from_status(resource.get("status") or {})
+    jobs = {stage: naming.job_name(resource, stage, progress.stage(stage).attempt) for stage in STAGES}
     return {f"logs/{stage}.log": log_name(job) for stage, job in jobs.items()}
 
 
