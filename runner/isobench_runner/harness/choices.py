@@ -216,6 +216,17 @@ def worker_cpus(cpus: Sequence[int], round_index: int, *, single: bool) -> List[
     )
 
 
+def starting_cpus(cpus: Sequence[int], later: Sequence[int], count: int) -> List[List[int]]:
+    """Where so many workers start and import at the same time: each on a CPU of its own, where they will share one; else where they stay.
+
+    The parent only waits meanwhile, so its CPU is given to them, too.
+    """
+    if len(later) > 1 or len(cpus) < count:
+        return [list(later)] * count
+    first = cpus.index(later[0])
+    return [[cpus[(first + number) % len(cpus)]] for number in range(count)]
+
+
 def parent_cpus(cpus: Sequence[int], round_index: int, *, single: bool) -> List[int]:
     """The parent's CPUs of a round: one that no worker uses, where there is one."""
     if len(cpus) > 2 or (single and len(cpus) > 1):

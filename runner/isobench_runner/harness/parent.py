@@ -59,8 +59,17 @@ class Worker:
         Raises:
             Fall: it raised, left, died, spoke out of turn, or was late (`seconds`, never later than the run's deadline).
         """
+        self._tell(do, **message)
+        return self._told(do, seconds)
+
+    def _tell(self, do: str, **message: Any) -> None:
         try:
             self._process.say({"do": do, **message})
+        except Died as died:
+            raise self._crashed(died, do) from died
+
+    def _told(self, do: str, seconds: Optional[float]) -> Dict[str, Any]:
+        try:
             return self._answer(seconds)
         except Died as died:
             raise self._crashed(died, do) from died
@@ -119,7 +128,20 @@ class Worker:
 
     def load(self, *, preload: Sequence[str] = (), seconds: Optional[float] = None) -> Dict[str, Any]:
         """Import the test."""
-        return self.ask("load", seconds=seconds, preload=list(preload), **self.import_arguments())
+        self.begin_load(preload=preload)
+        return self.end_load(seconds=seconds)
+
+    def begin_load(self, *, preload: Sequence[str] = ()) -> None:
+        """Have the test imported, while others import theirs."""
+        self._tell("load", preload=list(preload), **self.import_arguments())
+
+    def end_load(self, *, seconds: Optional[float] = None) -> Dict[str, Any]:
+        """Wait until the test is imported."""
+        return self._told("load", seconds)
+
+    def pin(self, cpus: Sequence[int]) -> None:
+        """Move it to these CPUs."""
+        self._process.pin(cpus)
 
     def import_arguments(self) -> Dict[str, Any]:
         """What `load` and `script` need to find the revision's modules and to prove where they came from."""

@@ -183,9 +183,12 @@ class Process:
         self._open = True
 
     def pin(self, cpus: Iterable[int]) -> None:
-        """Put the process on these CPUs; one that is gone stays gone."""
+        """Put every thread of the process on these CPUs; one that is gone stays gone."""
+        wanted = list(cpus)
         with contextlib.suppress(OSError):
-            os.sched_setaffinity(self.pid, list(cpus))
+            for thread in os.listdir("/proc/{}/task".format(self.pid)):
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(int(thread), wanted)
 
     def printed(self) -> str:
         """The end of what it printed."""

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
-from . import conduct, gpu_rules, private, reaping
+from . import choices, conduct, gpu_rules, private, reaping
 from .card import Card
 from .choices import Frozen
 from .events import Fall
@@ -139,8 +139,15 @@ def _company(
     workers: Dict[str, Worker] = {}
     marks = [time.monotonic_ns()]
     try:
-        for name in names:
-            workers[name] = session.worker(name, hashseed=drawn.hashseed, pad=drawn.pad, cpus=cpus)
+        apart = choices.starting_cpus(session.cpus, cpus, len(names))
+        for name, own in zip(names, apart):
+            workers[name] = session.worker(name, hashseed=drawn.hashseed, pad=drawn.pad, cpus=own)
+        for worker in workers.values():
+            worker.begin_load()
+        for worker, own in zip(workers.values(), apart):
+            worker.end_load()
+            if own != cpus:
+                worker.pin(cpus)
         for name in names:
             _ready(workers[name], frozen, drawn.seeds[0], raw)
         if session.card is not None and frozen.gpu:
@@ -172,7 +179,6 @@ def _company(
 
 
 def _ready(worker: Worker, frozen: Frozen, seed: int, raw: Raw) -> None:
-    worker.load()
     worker.ask("setup", seed=seed, mode=frozen.mode)
     raw.startup[worker.name] = time.monotonic_ns() - worker.started_ns
     raw.startup_cpu[worker.name] = reaping.cpu_ns([worker.pid, *worker.children()])

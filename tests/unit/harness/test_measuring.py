@@ -133,6 +133,22 @@ def test_workers_share_cpus_that_are_not_the_parents_and_change_them_every_round
 
 
 @pytest.mark.parametrize(
+    ("cpus", "later", "count", "wanted"),
+    [
+        pytest.param([0, 1], [1], 2, [[1], [0]], id="two that will share a CPU import side by side"),
+        pytest.param([3, 5, 7], [7], 2, [[7], [3]], id="beginning with the one that they will share"),
+        pytest.param([0, 1], [1], 1, [[1]], id="one alone stays"),
+        pytest.param([4], [4], 2, [[4], [4]], id="there is one CPU"),
+        pytest.param([0, 1, 2], [1, 2], 2, [[1, 2], [1, 2]], id="several are theirs"),
+    ],
+)
+def test_workers_import_side_by_side_where_there_are_cpus(
+    cpus: list[int], later: list[int], count: int, wanted: list[list[int]]
+) -> None:
+    assert choices.starting_cpus(cpus, later, count) == wanted
+
+
+@pytest.mark.parametrize(
     ("cpu", "wall", "elsewhere", "single"),
     [(100, 100, 0, True), (105, 100, 5, True), (106, 100, 0, False), (100, 120, 50, False), (5, 120, 95, False)],
 )
