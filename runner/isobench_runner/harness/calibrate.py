@@ -10,7 +10,7 @@ from typing import Any, Optional, Sequence, Tuple
 
 from . import choices, gpu_rules, reaping
 from .choices import MAX_WARMUPS, Frozen, collapses
-from .events import Calls
+from .events import Calls, Stop
 from .parent import Worker
 from .rounds import OneRound
 from .sampling import take_sample
@@ -23,6 +23,7 @@ PILOT_SHARE = 0.025
 """Of the budget, for one pilot's calls beyond the least."""
 COMPILERS = ("torch", "triton", "numba", "jax", "cupy", "tensorflow", "pythran", "taichi")
 STATE_NUMBER = 90
+REST_SECONDS = 0.02
 
 
 def first_call_seconds(session: Session) -> float:
@@ -39,6 +40,7 @@ class Pilot:
         calls: made outside of the protocol, the first one cold.
         setup_ns, copy_ns: of making inputs and of copying them; the latter None where it was not asked or cannot be done.
         inputs: digests of the inputs of two seeds.
+        restless: whether it worked before the first call, although nothing was asked of it.
         peak_bytes: of memory.
     """
 
@@ -50,6 +52,7 @@ class Pilot:
     copy_ns: Optional[int] = None
     children_ns: int = 0
     inputs: Sequence[Optional[str]] = (None, None)
+    restless: bool = False
     peak_bytes: int = 0
 
     @property
@@ -85,6 +88,9 @@ def pilot(
         loaded = worker.load(preload=preload)
         settled = worker.ask("setup", seed=seeds[0], mode=mode)
         before_ns = time.monotonic_ns() - worker.started_ns
+        worker.rest()
+        time.sleep(REST_SECONDS)
+        restless = worker.restless() is True
         first = worker.call(seeds[:1], seconds=first_call_seconds(session))
         later = worker.call(seeds[1 : 1 + _affordable(session, first.wall_ns[0], least=2)])
         children_ns = reaping.cpu_ns(worker.children())
@@ -101,7 +107,7 @@ def pilot(
         )
         found = _closer_look(worker, found, draw, settle=mode is None)
         worker.prove_package()
-        found = replace(found, children_ns=children_ns, peak_bytes=reaping.peak_bytes(worker.pid))
+        found = replace(found, children_ns=children_ns, restless=restless, peak_bytes=reaping.peak_bytes(worker.pid))
         keep = True
     finally:
         worker.end(keep_code_cache=keep and name not in session.code_caches)
@@ -163,6 +169,7 @@ def calibrate(session: Session) -> Frozen:
 
     Raises:
         Fall: a revision that cannot run the test.
+        Stop: NotDeterministic, Incomparable, where both are not given the same inputs.
     """
     base = pilot(session, "base", number=0, calls=MAX_WARMUPS, mode=None)
     state, words = state_between_calls(session, "base", base.mode, base)
@@ -192,6 +199,7 @@ def calibrate(session: Session) -> Frozen:
         call_ns=call_ns,
         other_call_ns=other_call_ns,
         state=state,
+        never_rests=all(one.restless for one in pilots),
         gpu=gpu,
         cache=("cold" if cold else "warm") if gpu else None,
     )
@@ -200,7 +208,8 @@ def calibrate(session: Session) -> Frozen:
 
 def _with_samples(session: Session, frozen: Frozen) -> Frozen:
     """Settle the samples per round by two rounds as they will be."""
-    one_round = OneRound(session, frozen, Measured())
+    measured = Measured()
+    one_round = OneRound(session, frozen, measured)
     lines = [one_round(index) for index in PILOT_ROUNDS]
     frozen = one_round.frozen
     spent = [line["spent_ns"] for line in lines]
@@ -210,7 +219,10 @@ def _with_samples(session: Session, frozen: Frozen) -> Frozen:
         [[[one["wall_ns"] for one in line["samples"][name]] for name in session.names] for line in lines]
     )
     k = frozen.k if frozen.k == 1 else choices.samples_per_round(round_ns, sample_ns, ratio)
-    return replace(frozen, k=k, round_ns=int(round_ns), sample_ns=int(sample_ns), variance_ratio=round(ratio, 3))
+    distinct = False if measured.repeats else frozen.distinct
+    return replace(
+        frozen, k=k, round_ns=int(round_ns), sample_ns=int(sample_ns), variance_ratio=round(ratio, 3), distinct=distinct
+    )
 
 
 def _call_ns(seen: Pilot, *, state: bool) -> int:
@@ -247,16 +259,24 @@ def _same_inputs(session: Session, base: Pilot, other: Pilot) -> None:
     if None in (*base.inputs, *other.inputs):
         session.check("same_inputs", None, "the inputs are objects of other packages and were not compared")
         return
-    same = list(base.inputs) == list(other.inputs)
-    session.check(
-        "same_inputs",
-        same,
-        "the same seed gives both revisions the same inputs"
-        if same
-        else "the same seed gives the two revisions different inputs, so they were not given the same work",
+    if list(base.inputs) == list(other.inputs):
+        session.check("same_inputs", True, "the same seed gives both revisions the same inputs")
+        return
+    reason, words = (
+        (
+            "NotDeterministic",
+            "the same seed gives two processes of base different inputs: setup may depend on its seed alone",
+        )
+        if session.plan["role"] == "base"
+        else (
+            "Incomparable",
+            "the same seed gives base and {} different inputs, so they are not given the same work: setup may not use what the commit changed".format(
+                session.other
+            ),
+        )
     )
-    if not same:
-        session.flag("inputs_differ")
+    session.check("same_inputs", False, words)
+    raise Stop(reason, words)
 
 
 def _together(session: Session, base: Pilot, other: Pilot) -> bool:

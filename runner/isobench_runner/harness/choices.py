@@ -35,13 +35,15 @@ class Frozen:
         k: samples per process and round.
         loops: calls per sample.
         mode: where inputs come from: seed, copy, setup or once.
-        seeded: whether setup takes a seed. distinct: whether different seeds were seen to give different inputs.
+        seeded: whether setup takes a seed. distinct: whether different seeds were seen to give different inputs, and every call
+            has one of its own.
         single: whether no revision keeps more than one CPU busy.
         together: whether the revisions' processes live side by side; else one after the other.
         call_ns, other_call_ns: one call on base and on the other, warm.
         round_ns, sample_ns: what a round costs beside its samples, and what a sample of both revisions costs.
         variance_ratio: within processes over between them.
         state: calls after the first do less work than it did.
+        never_rests: whether processes of every revision are busy before the first call.
         gpu: whether a device is in use. cache: of the GPU before a sample, cold or warm; None without one.
     """
 
@@ -59,6 +61,7 @@ class Frozen:
     round_ns: int = 0
     sample_ns: int = 0
     variance_ratio: float = 1.0
+    never_rests: bool = False
     gpu: bool = False
     cache: Optional[str] = None
 

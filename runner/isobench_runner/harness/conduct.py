@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 Signature = Tuple[int, int, int]
 LATER_SHARE = 0.10
-LATER_NS = 2_000_000
+LATER_NS = 500_000
 MAX_KEPT_BYTES = 256 << 20
 
 
@@ -72,18 +72,18 @@ def changed(before: Optional[Dict[str, Signature]], after: Optional[Dict[str, Si
     return sorted(name for name, signature in before.items() if after.get(name) != signature)
 
 
-def postponed(store_ns: Dict[str, List[int]], samples_ns: Sequence[int], other: str) -> Optional[str]:
-    """Words where the other's results cost more to look at than base's, by more than a tenth of a sample: its work came later.
+def postponed(store_ns: Dict[str, List[int]], calls_ns: Sequence[float], other: str) -> Optional[str]:
+    """Words where the other's results cost more to look at than base's, by more than a tenth of a call: its work came later.
 
     Args:
         store_ns: CPU time of storing results, by revision.
-        samples_ns: base's samples.
+        calls_ns: base's calls.
     """
     ours, theirs = store_ns.get("base"), store_ns.get(other)
-    if not ours or not theirs or not samples_ns:
+    if not ours or not theirs or not calls_ns:
         return None
     more = min(theirs) - min(ours)
-    if more <= max(LATER_NS, LATER_SHARE * median(samples_ns)):
+    if more <= max(LATER_NS, LATER_SHARE * median(calls_ns)):
         return None
     return "storing a result of {} costs {:.3g} ms of CPU time more than one of base: it does its work when it is looked at".format(
         other, more / 1e6

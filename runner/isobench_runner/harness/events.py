@@ -25,7 +25,7 @@ class Fall(Exception):  # noqa: N818 - a verdict on a revision, not a fault of o
     """A revision's process did something that ends the run.
 
     Attributes:
-        kind: raised, exit, skipped, crashed, late or foreign.
+        kind: raised, exit, skipped, crashed, stopped, late or foreign.
         revision: whose process it was.
         words: the evidence: a traceback, the last lines.
     """
@@ -37,7 +37,12 @@ class Fall(Exception):  # noqa: N818 - a verdict on a revision, not a fault of o
     @property
     def reason(self) -> str:
         """The typed reason: what the test does on base is its own fault, what it does on another revision alone is the commit's."""
-        fixed = {"crashed": "WorkerCrashed", "late": "MeasureTimeout", "foreign": "PackageNotFromRevision"}
+        fixed = {
+            "crashed": "WorkerCrashed",
+            "stopped": "WorkerCrashed",
+            "late": "MeasureTimeout",
+            "foreign": "PackageNotFromRevision",
+        }
         if self.kind in fixed:
             return fixed[self.kind]
         if self.revision not in ("base", "base2"):

@@ -277,7 +277,7 @@ def _functions(session: Session, run: Dict[str, Any], measured: Measured) -> Non
     )
     run["stopped"] = measured.stopped
     run["plan"]["order"] = "sample" if one_round.frozen.together else "process"
-    tally.raise_flags(session, measured)
+    tally.raise_flags(session, measured, frozen)
     run["equivalence"] = checker.equivalence(session, measured, frozen)
 
 

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tupl
 
 from .events import Calls, Fall
 from .processes import Died, Late, Process
+from .reaping import cpu_ns, was_stopped
 
 if TYPE_CHECKING:
     from .session import Revision, Session
 
 BOOT = "import sys; sys.path[0] = sys.argv[1]; from importlib import import_module as load; load(sys.argv[2] + '.worker').main()"
+
+REST_NS = 500_000
+REST_SHARE = 0.01
+"""CPU time of a worker that waits for its turn: what it takes to go to sleep and to wake, and one part in a hundred of a long wait."""
 
 
 class Worker:
@@ -33,6 +38,7 @@ class Worker:
         except OSError as error:
             raise Fall("crashed", self.name, "{} cannot be started: {}".format(revision.python, error)) from error
         self.started_ns = self._process.started_ns
+        self._rested: Optional[Tuple[int, int]] = None
 
     def __enter__(self) -> "Worker":  # noqa: PYI034 - Self needs 3.11
         return self
@@ -52,6 +58,18 @@ class Worker:
     def children(self) -> Set[int]:
         """The processes below it."""
         return self._process.family.members()
+
+    def rest(self) -> None:
+        """Nothing is asked of it from here on: others take their turns."""
+        self._rested = time.monotonic_ns(), cpu_ns([self.pid, *self.children()])
+
+    def restless(self) -> Optional[bool]:
+        """Whether it has worked since it was told to rest, itself or below it; None where it was not."""
+        if self._rested is None:
+            return None
+        began_ns, before_ns = self._rested
+        used_ns = cpu_ns([self.pid, *self.children()]) - before_ns
+        return used_ns > max(REST_NS, int(REST_SHARE * (time.monotonic_ns() - began_ns)))
 
     def ask(self, do: str, *, seconds: Optional[float] = None, **message: Any) -> Dict[str, Any]:
         """Send a command and read its answer.
@@ -223,9 +241,16 @@ class Worker:
             self._process.say_bytes(b"go\n")
             line = self._process.hear(self._session.deadline)
             end = time.monotonic_ns()
-            return end - begin, self._believed(Process.parse(line))
+            answer = self._believed(Process.parse(line))
         except Late:
             words = "experiment did not return before the time limit of the run"
             raise Fall("late", self.name, self._with_output(words)) from None
         except Died as died:
             raise self._crashed(died, "experiment") from died
+        if was_stopped(self.pid):
+            raise Fall(
+                "stopped",
+                self.name,
+                "a signal stopped the process while it was timed: nothing of a test has a reason to",
+            )
+        return end - begin, answer

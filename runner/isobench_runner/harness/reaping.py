@@ -157,6 +157,13 @@ def _scheduled(pid: int, column: int) -> int:
     return total
 
 
+def was_stopped(pid: int) -> bool:
+    """Whether a signal has stopped a child of this process since this was asked last, even where it goes on by now."""
+    with contextlib.suppress(OSError):
+        return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG) is not None
+    return False
+
+
 def kill_below(pid: int, *, spare: Iterable[int] = (), seconds: float = 10.0) -> bool:
     """Kill every process below `pid` but the spared ones and what is below those; reap what is ours. Returns whether none is left."""
     end = time.monotonic() + seconds

@@ -4,7 +4,6 @@ How many there are is for `looks` to decide; what is counted over them, for `tal
 """
 
 import os
-import re
 import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
@@ -21,9 +20,8 @@ from .tally import Measured
 
 STORED_ROUNDS = 4
 QUEUED_SECONDS = 2.0
-MEMORY_WORDS = re.compile(
-    r"out of memory|MemoryError|bad_alloc|CUDA_ERROR_OUT_OF_MEMORY|Cannot allocate memory|signal 9\b", re.I
-)
+ALONE = ("raised", "crashed", "exit")
+"""Ways to fail beside another process that a revision, whose pilot ran alone, may not have alone."""
 
 
 def waited_too_long(samples: Dict[str, List[Dict[str, Any]]]) -> Optional[str]:
@@ -229,13 +227,12 @@ def _is_power_of_two(number: int) -> bool:
     return number & (number - 1) == 0
 
 
-def for_want_of_memory(fall: Fall) -> bool:
-    """Whether a revision may have fallen because another's process held memory beside it."""
-    return fall.kind in ("raised", "crashed", "exit") and MEMORY_WORDS.search(fall.words) is not None
-
-
 class OneRound:
-    """Runs rounds of the six functions; goes over to one process at a time where two do not fit beside each other."""
+    """Runs rounds of the six functions; goes over to one process at a time where two do not fit beside each other.
+
+    Each pilot ran alone, so whatever a revision fails of in the first round side by side is tried once more alone: memory, a port, a
+    lock file. Libraries have too many words for a full device to tell by them.
+    """
 
     def __init__(self, session: Session, frozen: Frozen, measured: Measured) -> None:
         self._session, self._measured = session, measured
@@ -246,9 +243,9 @@ class OneRound:
         try:
             line = run_round(self._session, index, self.frozen, self._measured)
         except Fall as fall:
-            if self._ran or not self.frozen.together or not for_want_of_memory(fall):
+            if self._ran or not self.frozen.together or fall.kind not in ALONE:
                 raise
-            words = "{} ran out of memory beside the other; from here on each runs alone: {}"
+            words = "{} cannot run beside the other; from here on each runs alone: {}"
             self._session.check("memory", False, words.format(fall.revision, fall.words[-300:]))
         else:
             self._ran = True

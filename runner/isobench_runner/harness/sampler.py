@@ -29,8 +29,8 @@ class Sampler:
         self._own_ns = 0
         self._sample: Dict[str, Any] = {}
 
-    def prepare(self, contract: calls.Contract, seeds: List[int], loops: int, *, flush: bool) -> None:
-        """Make the inputs: a ring of distinct ones where the sample loops, as far as time and memory allow."""
+    def prepare(self, contract: calls.Contract, seeds: List[int], loops: int, *, flush: bool) -> int:
+        """Make the inputs, a ring of distinct ones where the sample loops, as far as time and memory allow; returns how many."""
         begin = probes.perf_counter_ns()
         self._inputs = []
         held = probes.peak_kilobytes()
@@ -46,6 +46,7 @@ class Sampler:
         self._devices.synchronize()
         if flush:
             self._devices.flush()
+        return len(self._inputs)
 
     @staticmethod
     def _enough(begin: int, held: int) -> bool:

@@ -26,11 +26,15 @@ class Seen:
 
     Attributes:
         raw: its fields as rounds.jsonl has them.
+        restless: whether the worker and what is below it worked since its last sample, when it was others' turn; None for the first.
+        repeats: whether calls of a loop share inputs.
         mismatch: the worker's clock was not believed. impossible: it claimed more time than had passed.
         lazy: a type in the result that does its work later.
     """
 
     raw: Dict[str, Any]
+    restless: Optional[bool]
+    repeats: bool
     mismatch: bool
     impossible: bool
     lazy: Optional[str]
@@ -48,7 +52,8 @@ def take_sample(
     Raises:
         Fall: it did not do its part.
     """
-    worker.ask("prepare", seeds=seeds, loops=loops, flush=flush)
+    restless = worker.restless()
+    inputs = worker.ask("prepare", seeds=seeds, loops=loops, flush=flush).get("inputs")
     before = reaping.run_delay_ns(worker.pid), reaping.run_delay_ns(os.getpid())
     children_before = reaping.cpu_ns(worker.children())
     passed, answer = worker.go()
@@ -77,7 +82,10 @@ def take_sample(
         keep=keep,
     )
     lazy = after.get("lazy")
-    return Seen(raw, not believed, claimed > passed, str(lazy)[:100] if lazy else None)
+    worker.rest()
+    return Seen(
+        raw, restless, _whole(inputs) < loops, not believed, claimed > passed, str(lazy)[:100] if lazy else None
+    )
 
 
 def plausible(passed: int, claimed: int, waited: int) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List
 
 from . import conduct
+from .choices import Frozen
 from .sampling import Seen
 from .session import Session
 
@@ -22,7 +23,9 @@ class Measured:
     samples: Dict[str, int] = field(default_factory=dict)
     mismatches: Dict[str, int] = field(default_factory=dict)
     deferred: Dict[str, int] = field(default_factory=dict)
+    rests: Dict[str, List[bool]] = field(default_factory=dict)
     impossible: bool = False
+    repeats: bool = False
     patched: List[str] = field(default_factory=list)
     lazy: List[str] = field(default_factory=list)
     beside: conduct.Conduct = field(default_factory=conduct.Conduct)
@@ -30,7 +33,7 @@ class Measured:
 
     def forget(self) -> None:
         """Drop what a round that was not finished left."""
-        for counted in (self.results, self.samples, self.mismatches, self.deferred):
+        for counted in (self.results, self.samples, self.mismatches, self.deferred, self.rests):
             counted.clear()
 
     def count(self, name: str, seen: Seen) -> None:
@@ -39,6 +42,9 @@ class Measured:
         self.mismatches[name] = self.mismatches.get(name, 0) + seen.mismatch
         late = drained_too_much(seen.raw["drain_ns"], seen.raw["wall_ns"])
         self.deferred[name] = self.deferred.get(name, 0) + late
+        if seen.restless is not None:
+            self.rests.setdefault(name, []).append(seen.restless)
+        self.repeats = self.repeats or seen.repeats
         self.impossible = self.impossible or seen.impossible
         if seen.lazy and seen.lazy not in self.lazy:
             self.lazy.append(seen.lazy)
@@ -49,7 +55,27 @@ def drained_too_much(drain_ns: int, wall_ns: int) -> bool:
     return drain_ns > min(DRAIN_CEILING_NS, max(DRAIN_FLOOR_NS, DRAIN_SHARE * wall_ns))
 
 
-def raise_flags(session: Session, measured: Measured) -> None:
+def _deferred(session: Session, measured: Measured, *, never_rests: bool) -> None:
+    """Work that a revision does where no clock runs, or where another's does."""
+    late = [name for name, count in measured.deferred.items() if count >= 2 and count > 0.5 * measured.samples[name]]
+    restless = [name for name, seen in measured.rests.items() if sum(seen) >= 2 and sum(seen) > 0.5 * len(seen)]
+    if never_rests:
+        words = "processes of both revisions are busy even before the first call, so work that goes on after one cannot be told"
+        session.check("deferred_work", None, words)
+    elif late:
+        session.flag("deferred_work")
+        session.check(
+            "deferred_work", False, "work went on after experiment had returned on {}".format(" and ".join(late))
+        )
+    elif restless == [session.other]:
+        session.flag("deferred_work")
+        words = "processes of {} worked while base was timed".format(session.other)
+        session.check("deferred_work", False, words)
+    else:
+        session.check("deferred_work", True, "nothing ran on after a sample")
+
+
+def raise_flags(session: Session, measured: Measured, frozen: Frozen) -> None:
     """Turn what was counted over all samples into flags and checks."""
     wrong = [name for name, count in measured.mismatches.items() if count >= 3 and count > 0.2 * measured.samples[name]]
     if wrong or measured.impossible:
@@ -60,16 +86,7 @@ def raise_flags(session: Session, measured: Measured) -> None:
         not (wrong or measured.impossible),
         "{} of {} samples were timed by the parent's clock instead".format(total, sum(measured.samples.values())),
     )
-    late = [name for name, count in measured.deferred.items() if count >= 2 and count > 0.5 * measured.samples[name]]
-    if late:
-        session.flag("deferred_work")
-    session.check(
-        "deferred_work",
-        not late,
-        "work went on after experiment had returned on {}".format(" and ".join(late))
-        if late
-        else "nothing ran on after a sample",
-    )
+    _deferred(session, measured, never_rests=frozen.never_rests)
     if measured.patched:
         session.flag("patched_timer")
     session.check(
@@ -77,8 +94,8 @@ def raise_flags(session: Session, measured: Measured) -> None:
         not measured.patched,
         "replaced: {}".format(", ".join(measured.patched)) if measured.patched else "no clock was replaced",
     )
-    kept = [one["wall_ns"] for line in measured.rounds for one in line["samples"]["base"]]
-    later = conduct.postponed(measured.beside.store_ns, kept, session.other)
+    calls = [one["wall_ns"] / frozen.loops for line in measured.rounds for one in line["samples"]["base"]]
+    later = conduct.postponed(measured.beside.store_ns, calls, session.other)
     if measured.lazy or later:
         session.flag("lazy_result")
     session.check("postponed", later is None, later or "results of both revisions cost the same to look at")

@@ -173,9 +173,7 @@ class Worker:
 
     def do_prepare(self, *, seeds: List[int], loops: int, flush: bool) -> Dict[str, Any]:
         """Make a sample's inputs."""
-        begin = probes.perf_counter_ns()
-        self._sampler.prepare(self._six(), seeds, loops, flush=flush)
-        return {"prepare_ns": probes.perf_counter_ns() - begin}
+        return {"inputs": self._sampler.prepare(self._six(), seeds, loops, flush=flush)}
 
     def _go(self) -> None:
         try:

@@ -39,7 +39,6 @@ FLAGS = (
     "partly_skipped",
     "floor_elsewhere",
     "libraries_differ",
-    "inputs_differ",
     "settings_changed",
     "target_mocked",
     "cpu_path_taken",

@@ -22,7 +22,6 @@ FLAG_WORDS = {
     "partly_skipped": "Some of the script's tests were skipped; only those that ran on both sides were timed.",
     "floor_elsewhere": "The noise floor was measured on another node and was not applied.",
     "libraries_differ": "Libraries other than the package itself differ between the two environments; the commit asks for them.",
-    "inputs_differ": "The same seed gave base and the other revision different inputs, so they were not given the same work.",
     "settings_changed": "A process changed its own settings (garbage collector, CPUs or priority): the ratio may be the setting's.",
     "target_mocked": "The test holds a mock of the code under test and may have timed it.",
     "cpu_path_taken": "The test has a path for GPUs, and the one for CPUs ran.",

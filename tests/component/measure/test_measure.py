@@ -209,6 +209,7 @@ def test_a_call_of_microseconds_is_looped_and_flagged(tmp_path: Path) -> None:
     assert measured.reason is None, measured.why
     assert "short_sample" in measured.run["flags"]
     assert measured.run["plan"]["loops"] > 1000
+    assert measured.run["calibration"]["distinct"] is False, "a ring holds 512 inputs"
     assert measured.rounds[0]["samples"]["base"][0]["wall_ns"] > 2_000_000
 
 

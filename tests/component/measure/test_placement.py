@@ -37,14 +37,22 @@ def job_of(root: Path, base: str, head: str) -> Job:
     return Job(root, sides)
 
 
-def test_revisions_that_do_not_fit_side_by_side_run_one_after_the_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        "MemoryError('the other has it')",
+        "ValueError('Free memory on device (1.2/79.2 GiB) on startup is less than desired GPU memory utilization (0.9, 71.3 GiB)')",
+        "SystemExit('port 8000 is taken')",
+    ],
+)
+def test_revisions_that_cannot_run_side_by_side_run_one_after_the_other(tmp_path: Path, words: str) -> None:
     script = six(
         extra=["import fcntl", f"FILE = open({str(tmp_path / 'memory')!r}, 'w')"],
         setup="return take(seed)",
         experiment="return tiny.work(data)",
     ).replace(
         "def setup",
-        "def take(seed):\n    try:\n        fcntl.flock(FILE, fcntl.LOCK_EX | fcntl.LOCK_NB)\n    except OSError:\n        raise MemoryError('the other has it') from None\n    return seed\ndef setup",
+        f"def take(seed):\n    try:\n        fcntl.flock(FILE, fcntl.LOCK_EX | fcntl.LOCK_NB)\n    except OSError:\n        raise {words} from None\n    return seed\ndef setup",
         1,
     )
     measured = job_of(tmp_path, WHOLE, WHOLE).measure(script, budget_seconds=2)
@@ -87,9 +95,23 @@ def test_an_input_that_cannot_be_copied_and_costs_too_much_is_used_once_per_proc
     assert (measured.run["plan"]["inputs"], measured.run["plan"]["k"]) == ("once", 1)
 
 
-def test_seeds_that_give_a_revision_other_inputs_are_flagged(tmp_path: Path) -> None:
-    head = WHOLE + "\nSIZE = 3\n"
-    script = six(setup="return [seed, tiny.SIZE]", experiment="return tiny.work(data[0])")
-    measured = job_of(tmp_path, WHOLE + "\nSIZE = 2\n", head).measure(script, budget_seconds=1)
-    assert measured.reason is None, measured.why
-    assert "inputs_differ" in measured.run["flags"]
+@pytest.mark.parametrize(
+    ("setup", "sides", "reason"),
+    [
+        ("return [seed, tiny.SIZE]", ("head", 3), "Incomparable"),
+        ("return [seed, tiny.SIZE + os.getpid()]", ("base2", 2), "NotDeterministic"),
+    ],
+)
+def test_revisions_that_are_not_given_the_same_inputs_are_not_compared(
+    tmp_path: Path, setup: str, sides: tuple[str, int], reason: str
+) -> None:
+    name, size = sides
+    folders = {
+        side: make_environment(tmp_path / side, {"tiny/__init__.py": f"{WHOLE}\nSIZE = {value}\n"})
+        for side, value in (("base", 2), (name, size))
+    }
+    script = six(extra=["import os"], setup=setup, experiment="return tiny.work(data[0])")
+    measured = Job(tmp_path, folders).measure(script, budget_seconds=1)
+    assert (measured.reason, measured.rounds) == (reason, [])
+    assert "different inputs" in measured.outcome["tail"]
+    assert measured.run["checks"]["same_inputs"]["ok"] is False

@@ -27,12 +27,11 @@ from isobench_runner.harness import (
     mutation,
     oldstyle,
     probes,
-    rounds,
     sampling,
     scripts,
     tally,
 )
-from isobench_runner.harness.events import Calls, Fall
+from isobench_runner.harness.events import Calls
 
 HARNESS = Path(calibrate.__file__).parent
 
@@ -199,21 +198,6 @@ def test_what_cannot_be_compared_has_no_digest() -> None:
     endless.append(endless)
     assert digests.digest(endless) is None
     assert digests.digest([object()]) is None
-
-
-@pytest.mark.parametrize(
-    ("kind", "words", "wanting"),
-    [
-        ("raised", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate", True),
-        ("raised", "MemoryError: ", True),
-        ("crashed", "the process was killed by signal 9 in experiment", True),
-        ("crashed", "the process was killed by signal 11 in experiment", False),
-        ("late", "no answer; it printed: MemoryError", False),
-        ("raised", "ValueError: no", False),
-    ],
-)
-def test_a_fall_for_want_of_memory_is_told_by_its_words(kind: str, words: str, wanting: bool) -> None:
-    assert rounds.for_want_of_memory(Fall(kind, "head", words)) is wanting
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,23 @@ def test_a_setting_that_was_changed_is_called_by_its_name(settings: Played, name
     assert "base changed" not in settings.words("settings")
 
 
+STOPS = """\
+import os, signal, threading, time
+def stop():
+    while True:
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            try:
+                with open(f"/proc/{pid}/stat") as file:
+                    parent = int(file.read().rpartition(")")[2].split()[1])
+                if pid != os.getpid() and parent == os.getppid():
+                    os.kill(pid, signal.SIGSTOP)
+                    time.sleep(0.005)
+                    os.kill(pid, signal.SIGCONT)
+            except (OSError, IndexError):
+                pass
+        time.sleep(0.005)
+threading.Thread(target=stop, daemon=True).start()
+"""
 CHEATS: dict[str, tuple[str, str]] = {
     "leaves work to a thread": (
         "DeferredWork",
@@ -147,6 +164,14 @@ CHEATS: dict[str, tuple[str, str]] = {
         "DeferredWork",
         instead("if os.fork() == 0:\n    burn(2000000)\n    os._exit(0)\nreturn answer(n)", top="import os\n"),
     ),
+    "works while base is timed": (
+        "DeferredWork",
+        instead(
+            "burn()\nLAST[0] = time.monotonic()\nreturn answer(n)",
+            top="import threading, time\nLAST = [1e18]\ndef disturb():\n    while True:\n        burn(2000) if time.monotonic() - LAST[0] > 0.012 else time.sleep(0.001)\nthreading.Thread(target=disturb, daemon=True).start()\n",
+        ),
+    ),
+    "stops base's process": ("WorkerCrashed", instead("burn()\nreturn answer(n)", top=STOPS)),
     "returns a generator": (
         "LazyResult",
         instead("return (one for _ in map(burn, [60000]) for one in answer(n))"),
@@ -214,6 +239,14 @@ def all_of(bodies: list[str]) -> str:
 def test_honest_twins_of_all_of_them_are_called_nothing(tmp_path: Path) -> None:
     base = all_of(["burn()\nreturn answer(n)"] * len(TWINS))
     innocent(play(tmp_path, all_of(list(TWINS.values())), base=base))
+
+
+def test_a_server_that_polls_on_both_sides_is_called_nothing(tmp_path: Path) -> None:
+    serve = "import os\nCHILDREN = []\ndef serve():\n    if not CHILDREN:\n        CHILDREN.append(os.fork())\n        while CHILDREN == [0]: burn()\n"
+    script = six(setup="tiny.serve(); return seed % 1000", experiment="return tiny.work(data)")
+    twin = play(tmp_path, HONEST + serve, base=HONEST + serve, script=script)
+    innocent(twin)
+    assert "busy even before the first call" in twin.words("deferred_work")
 
 
 def test_an_honest_list_of_its_own_kind_is_called_nothing_by_itself(tmp_path: Path) -> None:
