@@ -6,6 +6,7 @@ from typing import Any
 
 from .selftest import TRUTH, Selftest
 from .stats.summary import Summary
+from .stats.words import more_rounds
 
 GOOD_FLOOR_PERCENT = 2.0
 BUSY_SHARE = 0.1
@@ -33,7 +34,7 @@ def advice(found: Selftest) -> list[str]:
         fitted = found.injected.judgement.rounds
         more = f" (2 % would take about {needed} rounds, and {fitted} fitted)" if needed else ""
         said.append(
-            f"An effect of 5 % was not told in {found.budget_seconds // 2} s: raise measurement.budgetSeconds{more} or use a quieter node."
+            f"An effect of 5 % was not told in {found.budget_seconds // 2} s{more}: {more_rounds(needed or fitted)}."
         )
     elif floor > GOOD_FLOOR_PERCENT:
         said.append(
@@ -110,7 +111,7 @@ def in_words(found: Selftest) -> list[str]:
     floor = found.floor_percent
     least = f"{floor:.2f} %: smaller effects stay inconclusive in {half} s" if floor is not None else "unknown"
     return [
-        f"isobench selftest on {found.node}: {cpu}, {count} CPU{'' if count == 1 else 's'}{f', {gpu}' if gpu else ''}",
+        f"isobench selftest on {found.node}: {cpu}, {count} CPU{'' if count == 1 else 's'}{f', {gpu} (there, not tested: what is measured here is CPU work)' if gpu else ''}",
         f"  the same code twice   {_ratio(found.same)}: {_same_words(found)}",
         f"  5 % more work, exact  {_ratio(found.injected)}: {_injected_words(found)}",
         f"  noise floor           {least}",

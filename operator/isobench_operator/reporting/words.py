@@ -163,11 +163,6 @@ def warnings(commit: CommitRun) -> list[str]:
         said.append(
             f"{len(commit.missing)} artifacts that status names are not in this folder: {', '.join(commit.missing[:3])}."
         )
-    needed = mapping(head.get("statistics")).get("rounds_needed")
-    if outcome(commit) == "inconclusive" and needed and not any(str(needed) in line for line in said):
-        said.append(
-            f"About {needed} rounds would be needed to tell; raise measurement.budgetSeconds or measure on a quieter node."
-        )
     return said
 
 

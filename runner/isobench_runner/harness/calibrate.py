@@ -100,7 +100,8 @@ def pilot(
             first.new_modules,
             first.lazy or later.lazy,
             later.gpu,
-            [*first.own_ns, *later.own_ns],
+            gpu_below=later.gpu_below,
+            own_ns=[*first.own_ns, *later.own_ns],
         )
         found = Pilot(
             before_ns, joined, bool(loaded.get("seeded")), str(settled.get("mode")), _whole(settled.get("setup_ns"))
@@ -186,7 +187,9 @@ def calibrate(session: Session) -> Frozen:
         session.flag("lazy_result")
     _same_inputs(session, base, other)
     gpu = any(one.calls.gpu for one in pilots)
-    cold = gpu_rules.cold_cache(call_ns, gpu=gpu, loops=loops)
+    cold = gpu_rules.cold_cache(
+        call_ns, gpu=any(one.calls.gpu and not one.calls.gpu_below for one in pilots), loops=loops
+    )
     frozen = Frozen(
         warmups=0 if state else max(choices.warmups_needed(one.calls) for one in pilots),
         k=1 if once else min(PILOT_SAMPLES, _affordable(session, loops * call_ns, least=2)),

@@ -9,6 +9,7 @@ class Calls:
     """What a worker says of calls outside of the protocol: nanoseconds per call, modules that the first one imported.
 
     Attributes:
+        gpu: whether the process or one below it uses a device. gpu_below: only one below it does, which nobody can wait for from here.
         cpu_ns: of the whole process. own_ns: of the thread that called. wait_ns: how long it waited for a CPU.
     """
 
@@ -17,6 +18,7 @@ class Calls:
     new_modules: List[str]
     lazy: Optional[str]
     gpu: bool
+    gpu_below: bool = False
     own_ns: Sequence[int] = ()
     wait_ns: Sequence[int] = ()
 

@@ -31,7 +31,8 @@ def number(value: Any) -> Optional[float]:
 def refusal(
     described: Mapping[str, Any], environ: Mapping[str, str], *, at_rest: Sequence[Optional[int]]
 ) -> Optional[str]:
-    """Why nothing is timed on this device, or None.
+    """Why nothing is timed on this device, or None. A time-sliced one looks like any other from inside, unless another is using it:
+    the pod's node affinity keeps away from nodes that say so.
 
     Args:
         described: its fingerprint.
@@ -42,10 +43,6 @@ def refusal(
     if mps or number(described.get("mps_clients")):
         return "the GPU is shared through MPS ({})".format(
             mps[0] + " is set" if mps else "the driver lists clients of it"
-        )
-    if "::" in environ.get("NVIDIA_VISIBLE_DEVICES", ""):
-        return "the GPU is one of several time-sliced replicas (NVIDIA_VISIBLE_DEVICES={})".format(
-            environ["NVIDIA_VISIBLE_DEVICES"][:80]
         )
     if described.get("compute_mode") == "prohibited":
         return "the GPU's compute mode is prohibited: no process may use it"
@@ -161,6 +158,20 @@ def clock_drift(kept: Sequence[Mapping[str, Any]]) -> Optional[float]:
     return float(median(last) / median(first) - 1) if first and last else None
 
 
+def event_share(lines: Sequence[Mapping[str, Any]], name: str) -> Optional[float]:
+    """Of a side's time, the part that the events of its streams cover; None where they did not say."""
+    shares = []
+    for line in _watched(lines):
+        samples = line.get("samples")
+        for one in samples.get(name) or () if isinstance(samples, dict) else ():
+            gpu, wall = number(one.get("gpu_ms")), number(one.get("wall_ns"))
+            if gpu is None or not wall:
+                return None
+            shares.append(gpu * 1e6 / wall)
+    return float(median(shares)) if shares else None
+
+
 def summary(lines: Sequence[Mapping[str, Any]], other: str) -> Dict[str, Any]:
     """What the result says of the card."""
-    return {"clock_ratio": clock_ratio(lines, other), "degraded": degraded(lines)}
+    shares = {name: event_share(lines, name) for name in ("base", other)}
+    return {"clock_ratio": clock_ratio(lines, other), "degraded": degraded(lines), "gpu_shares": shares}

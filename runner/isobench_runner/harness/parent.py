@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tupl
 
 from .events import Calls, Fall
 from .processes import Died, Late, Process
-from .reaping import cpu_ns, was_stopped
+from .reaping import cpu_ns, maps, was_stopped
 
 if TYPE_CHECKING:
     from .session import Revision, Session
 
 BOOT = "import sys; sys.path[0] = sys.argv[1]; from importlib import import_module as load; load(sys.argv[2] + '.worker').main()"
 
+DRIVER = b"libcuda.so"
 REST_NS = 500_000
 REST_SHARE = 0.01
 """CPU time of a worker that waits for its turn: what it takes to go to sleep and to wake, and one part in a hundred of a long wait."""
@@ -201,12 +202,15 @@ class Worker:
                 raise Fall("crashed", self.name, "the process spoke out of turn: calls without times")
         modules = answer.get("new_modules")
         lazy = answer.get("lazy")
+        own_gpu = bool(answer.get("gpu"))
+        gpu_below = not own_gpu and maps(self.children(), DRIVER)
         return Calls(
             wall_ns=[max(1, one) for one in walls or ()],
             cpu_ns=list(cpus or ()),
             new_modules=[str(one) for one in modules] if isinstance(modules, list) else [],
             lazy=str(lazy)[:100] if lazy else None,
-            gpu=bool(answer.get("gpu")),
+            gpu=own_gpu or gpu_below,
+            gpu_below=gpu_below,
             own_ns=list(owns or ()),
             wait_ns=list(waits or ()),
         )

@@ -86,6 +86,11 @@ def cpu_wait_ns() -> int:
         return 0
 
 
+def clocks() -> Tuple[int, int, int, int]:
+    """Nanoseconds of the wall, of the process's CPU time, of this thread's, and of its waiting for a CPU."""
+    return perf_counter_ns(), process_time_ns(), thread_time_ns(), cpu_wait_ns()
+
+
 def own_wait_ns(call: Callable[[], Any]) -> int:
     """How long a call took, without what the thread waited for a CPU: on a busy node a device that is idle looks busy for milliseconds."""
     ready, begin = cpu_wait_ns(), perf_counter_ns()

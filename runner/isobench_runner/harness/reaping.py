@@ -137,6 +137,15 @@ def peak_bytes(pid: int) -> int:
     return 0
 
 
+def maps(pids: Iterable[int], library: bytes) -> bool:
+    """Whether one of these processes has mapped a library."""
+    for pid in pids:
+        with contextlib.suppress(OSError), open("/proc/{}/maps".format(pid), "rb") as file:
+            if any(library in line for line in file):
+                return True
+    return False
+
+
 def cpu_ns(pids: Iterable[int]) -> int:
     """Nanoseconds that the threads of these processes have run so far; one that is gone counts as nothing."""
     return sum(_scheduled(pid, 0) for pid in pids)

@@ -141,26 +141,27 @@ class Worker:
     def do_call(self, *, seeds: List[int], keep: bool) -> Dict[str, Any]:
         """Call `experiment` once per seed on fresh inputs, outside of the protocol: pilots, warm-up, checks."""
         contract = self._six()
-        walls, cpus, owns, waits, modules = [], [], [], [], []
+        taken, modules = [], []
         for seed in seeds:
             data = contract.fresh(seed)
             known = set(sys.modules)
-            self._devices.look()
+            there = self._devices.look()
             self._devices.synchronize()
-            waited = probes.cpu_wait_ns()
-            cpu, own, begin = probes.process_time_ns(), probes.thread_time_ns(), probes.perf_counter_ns()
+            before = probes.clocks()
             result = contract.experiment(data)
             self._devices.synchronize()
-            walls.append(probes.perf_counter_ns() - begin)
-            cpus.append(probes.process_time_ns() - cpu)
-            owns.append(probes.thread_time_ns() - own)
-            waits.append(probes.cpu_wait_ns() - waited)
+            now = probes.clocks()
+            if not there and self._devices.look():
+                self._devices.synchronize()  # the call has made the context that its work runs in
+                now = probes.clocks()
+            taken.append([end - begin for begin, end in zip(before, now)])
             modules.append(sorted(set(sys.modules) - known)[:2000])
             if self._devices.look():
                 self._devices.synchronize()
             self._kept = result if keep else None
             lazy = probes.lazy(result)
             del result, data
+        walls, cpus, owns, waits = ([one[clock] for one in taken] for clock in range(4))
         return {
             "wall_ns": walls,
             "cpu_ns": cpus,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from isobench_runner.harness.ranks import LOOKS
+
 from .shifts import DRIFT
 from .summary import Estimate, Summary
 
@@ -27,6 +29,7 @@ FLAG_WORDS = {
     "cpu_path_taken": "The test has a path for GPUs, and the one for CPUs ran.",
 }
 CLOCKS_APART = 0.02
+SHARES_APART = 0.2
 DISAGREE = 1.15
 """Cold, CPU and warm ratios further apart than this factor are worth a sentence."""
 WAITED = 0.1
@@ -97,13 +100,20 @@ def _missing(summary: Summary) -> list[str]:
     sentences = []
     if judgement.rounds_needed:
         sentences.append(
-            f"About {judgement.rounds_needed} rounds would be needed to tell an effect of {rule.delta * 100:.1f} %; raise measurement.budgetSeconds or measure on a quieter node."
+            f"About {judgement.rounds_needed} rounds would be needed to tell an effect of {rule.delta * 100:.1f} %: {more_rounds(judgement.rounds_needed)}."
         )
     if rule.floor > rule.delta:
         sentences.append(
             f"Base beside itself came out up to {rule.floor * 100:.1f} % apart on this node: smaller effects are not believed."
         )
     return sentences
+
+
+def more_rounds(needed: int) -> str:
+    """What to do for so many rounds, or where there is no getting so many."""
+    if needed <= LOOKS[-1]:
+        return "raise measurement.budgetSeconds or measure on a quieter node"
+    return f"a Job takes {LOOKS[-1]} at most, so measure on a quieter node, give a call more work, or raise measurement.minimumEffectPercent"
 
 
 def _start(summary: Summary, other: str) -> list[str]:
@@ -184,5 +194,11 @@ def describe_card(card: dict[str, Any], *, other: str) -> list[str]:
         faster = "base" if ratio > 1 else other
         sentences.append(
             f"The GPU ran {abs(ratio - 1) * 100:.0f} % faster clocks under {faster}: the other side draws more power for its work, and that counts as its own."
+        )
+    shares = card.get("gpu_shares") or {}
+    ours, theirs = shares.get("base"), shares.get(other)
+    if isinstance(ours, float) and isinstance(theirs, float) and abs(ours - theirs) > SHARES_APART:
+        sentences.append(
+            f"The GPU's events cover {ours * 100:.0f} % of base's time and {theirs * 100:.0f} % of {other}'s: the rest is the host's, or work on other streams."
         )
     return sentences

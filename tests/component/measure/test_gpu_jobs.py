@@ -98,6 +98,49 @@ def test_work_that_nobody_waited_for_is_inside_the_clock(job: Job, stub: StubGpu
     assert row["written"] == row["recomputed"]["verdict"]
 
 
+ENGINE = """\
+import os
+ENDS = []
+
+
+def serve():
+    asks, answers = os.pipe(), os.pipe()
+    if os.fork() == 0:
+        import kernels
+        kernels.start()
+        while os.read(asks[0], 1):
+            for _ in range(UNITS):
+                kernels.launch(1_000_000)
+            kernels.wait()
+            os.write(answers[1], b".")
+    ENDS[:] = asks[1], answers[0]
+
+
+def work(n):
+    if not ENDS:
+        serve()
+    os.write(ENDS[0], b".")
+    os.read(ENDS[1], 1)
+    return n * 3
+"""
+
+
+def test_an_engine_in_a_process_of_its_own_is_work_on_the_gpu(tmp_path: Path, stub: StubGpu) -> None:
+    stub.set()
+    sides = {
+        name: make_environment(
+            tmp_path / name, {"tiny/__init__.py": ENGINE.replace("UNITS", str(units)), "kernels.py": KERNELS}
+        )
+        for name, units in (("base", 8), ("head", 4))
+    }
+    measured = measure(Job(tmp_path, sides), stub)
+    assert measured.reason is None, measured.why
+    assert 1.3 < ratio(measured) < 2.7
+    assert measured.run["plan"]["cache"] == "warm"
+    assert measured.run["plan"]["single_cpu"] is False
+    assert all(line["gpu"]["foreign_processes"] == 0 for line in measured.rounds), "the card is watched"
+
+
 def test_a_stream_of_its_own_hides_nothing_from_the_clock(tmp_path: Path, stub: StubGpu) -> None:
     stub.set()
     base = make_environment(tmp_path / "base", package(8))
@@ -166,7 +209,6 @@ def test_another_process_on_the_card_makes_the_run_incomparable(job: Job, stub: 
     [
         ({}, {"CUDA_MPS_PIPE_DIRECTORY": "/mps"}, "MPS"),
         ({"mps_processes": "17"}, {}, "lists clients"),
-        ({}, {"NVIDIA_VISIBLE_DEVICES": "GPU-stub-0::3"}, "time-sliced"),
         ({"compute_mode": 2}, {}, "prohibited"),
         ({"utilisation": 87}, {}, "87 % busy"),
     ],

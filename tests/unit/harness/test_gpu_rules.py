@@ -72,7 +72,25 @@ def test_what_is_no_number_says_nothing(junk: Any) -> None:
         for index in range(9)
     ]
     assert gpu_rules.incomparable(lines) is None
-    assert gpu_rules.summary(lines, "head") == {"clock_ratio": None, "degraded": False}
+    assert gpu_rules.summary(lines, "head") == {
+        "clock_ratio": None,
+        "degraded": False,
+        "gpu_shares": {"base": None, "head": None},
+    }
+
+
+@pytest.mark.parametrize(
+    ("gpu_ms", "share"), [((8.0, 4.0), 0.6), ((8.0, None), None), ((8.0, "x"), None), ((0, 0), 0.0)]
+)
+def test_what_events_cover_is_a_share_of_the_wall_clock_where_every_sample_says_it(
+    gpu_ms: tuple[Any, Any], share: float | None
+) -> None:
+    lines = [
+        {**line(index), "samples": {"base": [{"gpu_ms": ms, "wall_ns": 10_000_000} for ms in gpu_ms]}}
+        for index in range(3)
+    ]
+    assert gpu_rules.event_share(lines, "base") == (None if share is None else pytest.approx(share))
+    assert gpu_rules.event_share(lines, "head") is None
 
 
 @pytest.mark.parametrize(

@@ -218,9 +218,17 @@ def test_a_gap_between_the_gpus_clocks_is_said_and_changes_no_verdict(tmp_path: 
     lines = make_rounds(rounds=16, ratio=2, noise=0.01)
     for line in lines:
         line["gpu"] = {"reasons": 4, "sample_clocks_mhz": {"base": [1800] * 3, "head": [1500] * 3}}
+        for name, share in (("base", 0.75), ("head", 0.25)):
+            for sample in line["samples"][name]:
+                sample["gpu_ms"] = sample["wall_ns"] / 1e6 * share
     write_out(tmp_path, lines)
     found, store = report(tmp_path)
     assert found.data["verdict"] == "faster"
     result = store.get_json(found.data["result"])
-    assert result["gpu"] == {"clock_ratio": 1.2, "degraded": False}
+    assert result["gpu"] == {
+        "clock_ratio": 1.2,
+        "degraded": False,
+        "gpu_shares": {"base": pytest.approx(0.75), "head": pytest.approx(0.25)},
+    }
+    assert any("cover 75 % of base's time and 25 % of head's" in sentence for sentence in result["words"])
     assert any("20 % faster clocks under base" in sentence for sentence in result["words"])

@@ -68,7 +68,7 @@ def gpu_rounds(change: Callable[[int, dict[str, Any]], None] | None = None, *, o
 
 def test_a_gpus_counters_are_heard_again_and_a_sound_result_comes_back(tmp_path: Path) -> None:
     result = written(tmp_path, gpu_rounds())
-    assert result["gpu"] == {"clock_ratio": 1.2, "degraded": False}
+    assert result["gpu"] == {"clock_ratio": 1.2, "degraded": False, "gpu_shares": {"base": None, "head": None}}
     found = recompute(json.loads(json.dumps(result)))
     assert (found.verdict, found.why, found.differences) == ("faster", None, ())
 
