@@ -74,7 +74,7 @@ class CommitView:
     warnings: list[str]
     numbers: list[Row]
     revisions: list[RevisionRow]
-    plot: SamplePlot | None
+    plots: list[SamplePlot]
     ratios: RatioPlot | None
     checks: list[tuple[bool, str, str]]
     test: source.Source
@@ -115,6 +115,21 @@ def _number_rows(commit: CommitRun) -> list[Row]:
     return [row for row in rows if row.value]
 
 
+def _plots(commit: CommitRun, dots: int, floor: float | None) -> list[SamplePlot]:
+    """The rounds of head, and those of main, each beside base; the budget of dots is shared."""
+    names = [name for name in ("head", "main") if commit.results.get(name)]
+    shown = (
+        sample_plot(
+            mapping(commit.results[name]),
+            name,
+            most_dots=dots // len(names),
+            floor_percent=floor if name == "head" else None,
+        )
+        for name in names
+    )
+    return [plot for plot in shown if plot is not None]
+
+
 def _revision_rows(commit: CommitRun) -> list[RevisionRow]:
     rows = []
     for name in ("base", "head", "main"):
@@ -124,6 +139,8 @@ def _revision_rows(commit: CommitRun) -> list[RevisionRow]:
         statistics = mapping(mapping(commit.results.get(name)).get("statistics"))
         ratio, median = number(statistics.get("speedup")), number(revision.get("medianMs"))
         against = "beside itself" if name == "base" else "against base"
+        ends = words.both_ends(statistics.get("ci95"))
+        against += f" ({words.factor(ends[0])} to {words.factor(ends[1])})" if ends else ""
         rows.append(
             RevisionRow(
                 name=name,
@@ -249,7 +266,7 @@ def commit_view(commit: CommitRun, index: int, axis: ForestAxis, *, share: int, 
         warnings=words.warnings(commit),
         numbers=_number_rows(commit) if speedup else [],
         revisions=_revision_rows(commit),
-        plot=sample_plot(head, "head", most_dots=dots, floor_percent=floor) if head else None,
+        plots=_plots(commit, dots, floor),
         ratios=ratio_plot(words.ratios(commit), floor) if speedup else None,
         checks=_checks(commit),
         test=source.python(commit.script, share),

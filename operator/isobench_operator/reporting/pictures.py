@@ -126,11 +126,14 @@ class SamplePlot:
     """Samples over rounds, and the ratio of each round below it.
 
     Attributes:
+        other: the revision beside base. first_calls: whether the dots are first calls of fresh processes, as the verdict is about them.
         thinned: whether each dot is a round's median because there are too many samples to show.
         ratio_band: the interval of the ratio as (top, bottom), where there is one.
         floor_band: likewise what base differs from itself on that node.
     """
 
+    other: str
+    first_calls: bool
     rounds: int
     round_ticks: tuple[Tick, ...]
     series: tuple[Series, ...]
@@ -144,8 +147,11 @@ class SamplePlot:
     floor_band: tuple[float, float] | None
 
 
-def _milliseconds(raw: Json, name: str, loops: float) -> list[float]:
-    taken = items(mapping(raw.get("samples")).get(name))
+def _milliseconds(raw: Json, name: str, loops: float, *, first_calls: bool) -> list[float]:
+    if first_calls:
+        taken, loops = [mapping(raw.get("cold")).get(name)], 1.0
+    else:
+        taken = items(mapping(raw.get("samples")).get(name))
     values = (number(mapping(sample).get("wall_ns")) for sample in taken)
     return [value / 1e6 / loops for value in values if value and value > 0]
 
@@ -154,7 +160,9 @@ def sample_plot(result: Json, other: str, *, most_dots: int, floor_percent: floa
     """The picture of a result artifact, or None where it holds no rounds."""
     loops = number(mapping(result.get("plan")).get("loops")) or 1.0
     kept = [mapping(raw) for raw in items(result.get("rounds")) if not mapping(raw).get("discarded")]
-    sides = {name: [_milliseconds(raw, name, loops) for raw in kept] for name in ("base", other)}
+    statistics = mapping(result.get("statistics"))
+    first = statistics.get("headline") == "first_call"
+    sides = {name: [_milliseconds(raw, name, loops, first_calls=first) for raw in kept] for name in ("base", other)}
     pairs = list(zip(sides["base"], sides[other], strict=True))
     numbered = [(number, pair) for number, pair in enumerate(pairs, 1) if all(pair)]
     if not numbered:
@@ -175,11 +183,12 @@ def sample_plot(result: Json, other: str, *, most_dots: int, floor_percent: floa
         return Series(name, tuple(dots), time.at(median([value for pair in used for value in pair[index]])))
 
     ratios = [median(base) / median(ours) for base, ours in used]
-    statistics = mapping(result.get("statistics"))
     ends = [end for end in map(number, items(statistics.get("ci95"))) if end]
     speedup = number(statistics.get("speedup"))
     axis = scale_over([*ratios, 1.0, *ends], start=94, end=6, least=1.05)
     return SamplePlot(
+        other=other,
+        first_calls=first,
         rounds=len(kept),
         round_ticks=_round_ticks([number for number, _ in numbered]),
         series=(series("base", 0, -0.16), series(other, 1, 0.16)),

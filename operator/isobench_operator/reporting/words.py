@@ -69,7 +69,7 @@ def failure(commit: CommitRun) -> tuple[str, str]:
 
 def interval(commit: CommitRun) -> tuple[float, float] | None:
     """The interval of the speedup, low and high."""
-    return _ends(commit.result.get("ci95"))
+    return both_ends(commit.result.get("ci95"))
 
 
 def sentence(commit: CommitRun) -> str:
@@ -122,7 +122,8 @@ def short_interval(commit: CommitRun) -> str:
     return f"{factor(ends[0])}{DASH}{factor(ends[1])}" if ends else ""
 
 
-def _ends(value: Any) -> tuple[float, float] | None:
+def both_ends(value: Any) -> tuple[float, float] | None:
+    """Both ends of an interval, where it has two."""
     ends = [number(end) for end in items(value)]
     return (ends[0], ends[1]) if len(ends) == 2 and ends[0] and ends[1] else None
 
@@ -137,7 +138,7 @@ def ratios(commit: CommitRun) -> list[tuple[str, str, float, tuple[float, float]
         ("First call of a process", "cold", first),
         ("CPU time of later calls", "cpu", False),
     ):
-        ratio, ends = number(statistics.get(f"{name}_speedup")), _ends(statistics.get(f"{name}_ci95"))
+        ratio, ends = number(statistics.get(f"{name}_speedup")), both_ends(statistics.get(f"{name}_ci95"))
         if ratio:
             span = f" ({factor(ends[0])}{DASH}{factor(ends[1])})" if ends else ""
             found.append((label, f"{factor(ratio)}{TIMES}{span}", ratio, ends, counts))

@@ -100,8 +100,12 @@ def test_a_reader_sees_verdicts_intervals_reasons_samples_and_sources(folder, tm
         "+        self._key_cache = None", "AMD EPYC 9474F", "numpy 2.2.4", "NoCode: the answer holds no Python code", "20 lines above these are left out here.",
     ):  # fmt: skip
         assert words in found["text"], words
-    samples = sum(2 * case.rounds * case.samples + case.rounds for case in CASES if case.reason is None)
-    assert found["dots"] == samples + 2 * 16 * 5 + 16
+    dots = sum(
+        (2 * case.rounds * case.samples + case.rounds) * (2 if case.main == "measured" else 1)
+        for case in CASES
+        if case.reason is None
+    )
+    assert found["dots"] == dots + 2 * 16 * 5 + 16
 
 
 @pytest.mark.browser

@@ -78,6 +78,19 @@ def test_too_many_samples_become_medians_of_rounds():
     assert len(few.ratios) <= 32
 
 
+def test_where_the_verdict_is_about_first_calls_they_are_drawn():
+    result = a_result()
+    for line in result["rounds"]:
+        line["cold"] = {"base": {"wall_ns": 50_000_000}, "head": {"wall_ns": 40_000_000}}
+    result["statistics"]["headline"] = "first_call"
+    plot = sample_plot(result, "head", most_dots=100)
+    assert plot.first_calls
+    assert [len(series.dots) for series in plot.series] == [4, 4]
+    assert len({dot.y for series in plot.series for dot in series.dots}) == 2
+    del result["statistics"]["headline"]
+    assert not sample_plot(result, "head", most_dots=100).first_calls
+
+
 def test_rounds_left_out_are_not_drawn():
     result = a_result()
     result["rounds"][0]["discarded"] = "throttled"
