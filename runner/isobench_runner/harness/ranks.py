@@ -15,6 +15,9 @@ from typing import List, Optional, Sequence, Tuple
 LOOKS = (8, 16, 32, 64, 128)
 """Rounds at which measuring may stop; each look spends ALPHA, together .05."""
 ALPHA = 0.01
+PRECISE, PRECISE_SHARE = 0.03, 0.1
+"""A difference ends the measuring once its interval's half-width (log units) is at most 3 %, or a tenth of the effect: eight rounds
+that agree by chance, or about a factor that is anywhere between 1.03 and 1.35, are worth a few more."""
 MIN_ROUNDS = 6
 """Below six rounds no 95 % signed-rank interval exists (2 / 2**6 > .03; 2 / 2**5 > .05)."""
 
@@ -118,7 +121,8 @@ def judge(
         verdict = "no_change"
     else:
         verdict = "inconclusive"
-    stop = verdict in ("faster", "slower") or (equivalent and verdict in ("negligible", "no_change"))
+    precise = half_width <= max(margin, PRECISE, PRECISE_SHARE * abs(theta))
+    stop = (verdict in ("faster", "slower") and precise) or (equivalent and verdict in ("negligible", "no_change"))
     needed = None
     if verdict == "inconclusive" and not excludes and margin > 0:
         needed = max(n + 1, math.ceil(n * (half_width / margin) ** 2))

@@ -40,6 +40,9 @@ def test_estimate_is_the_median_of_the_pairwise_means() -> None:
     [
         (0.30, 0.01, 8, 0.02, 1.35, "faster", True),
         (-0.30, 0.01, 8, 0.02, 0.74, "slower", True),
+        (0.50, 0.80, 8, 0.02, 1.65, "faster", False),
+        (0.50, 0.10, 8, 0.02, 1.65, "faster", True),
+        (2.00, 0.40, 8, 0.02, 7.39, "faster", True),
         (0.30, 0.01, 8, 0.02, 0.99, "inconclusive", False),
         (0.010, 0.0001, 16, 0.02, 1.01, "negligible", True),
         (0.0, 0.001, 16, 0.02, 1.0, "no_change", True),
