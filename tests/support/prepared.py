@@ -116,6 +116,7 @@ class Job:
         parent: str = sys.executable,
         within: float = 120.0,
         memory: int | None = None,
+        alone: bool = False,
         environ: Mapping[str, str] | None = None,
         **plan: Any,
     ) -> Measured:
@@ -123,6 +124,7 @@ class Job:
 
         Args:
             memory: bytes of data that a process may hold, as a container's limit would have it.
+            alone: in a PID namespace of its own, as in a container.
         """
         folder = self.root / f"job{len(list(self.root.glob('job*')))}"
         for name in ("in", "out", "tmp"):
@@ -131,6 +133,11 @@ class Job:
         (folder / "in" / "test.py").write_text(test)
         (folder / "in" / "plan.json").write_text(json.dumps(make_plan(self.environments, **plan)))
         limited = ["prlimit", f"--data={memory}"] if memory else []
+        if alone:
+            limited = [
+                *["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "--die-with-parent"],
+                *limited,
+            ]
         command = [*limited, parent, "-I", "-S", str(folder / "in" / "harness.pyz"), "measure"]
         places = ["--in", str(folder / "in"), "--out", str(folder / "out")]
         variables = SCRUBBED | {"TMPDIR": str(folder / "tmp"), "HOME": str(folder / "tmp")} | dict(environ or {})

@@ -154,8 +154,6 @@ def _timed(session: Session, name: str, whole: Whole, *, hashseed: int, pad: int
     if run.code != 0 and not (whole.allow_failure and run.code == 1):
         kind = "crashed" if run.code < 0 else "exit"
         raise Fall(kind, name, "the script ended with exit code {}:\n{}".format(run.code, run.printed[-6000:]))
-    if whole.single:
-        run, startup = run.without_wait(), startup.without_wait()
     whole.least_startup[name] = min(startup.wall_ns, whole.least_startup.get(name, startup.wall_ns))
     return run, startup
 
@@ -172,6 +170,26 @@ def own_time(run_ns: int, startup_ns: int, least_startup_ns: int) -> Optional[in
     return own if own > 0 else None
 
 
+def _sample(run: Run, empty: Run, wall_ns: int, *, known: bool) -> Dict[str, Any]:
+    """The raw sample of a script and the start-up beside it: without what others held its CPU for, where that is `known` of all."""
+    net_ns = run.wall_ns - run.held_ns - (empty.wall_ns - empty.held_ns)
+    counted = net_ns if known and net_ns > 0 else wall_ns
+    wait_ns = max(0, wall_ns - counted)
+    return {
+        "wall_ns": counted,
+        "wait_ns": wait_ns,
+        "parent_ns": counted + wait_ns,
+        "gpu_ms": None,
+        "run_delay_ns": run.wait_ns or 0,
+        "threads_before": 0,
+        "threads_after": 0,
+        "drain_ns": 0,
+        "keep": False,
+        **run.usage,
+        "cpu_ns": max(0, run.usage["cpu_ns"] - empty.usage["cpu_ns"]),
+    }
+
+
 def run_round(session: Session, index: int, whole: Whole) -> Dict[str, Any]:
     """One round: the script once per revision, in random order. Samples are without the start-up, which `startup_ns` has."""
     draw = session.draw("round", index)
@@ -180,33 +198,20 @@ def run_round(session: Session, index: int, whole: Whole) -> Dict[str, Any]:
     hashseed, pad = draw.randrange(1, 1 << 32), draw.randrange(4096)
     cpus = session.place(index, single=whole.single)
     before = Pressure.now()
-    samples: Dict[str, List[Dict[str, Any]]] = {}
-    startup: Dict[str, int] = {}
+    runs: Dict[str, Tuple[Run, Run, int]] = {}
     for name in order:
         for _ in range(TRIES):
             run, empty = _timed(session, name, whole, hashseed=hashseed, pad=pad, cpus=cpus)
-            startup[name] = empty.wall_ns
             wall = own_time(run.wall_ns, empty.wall_ns, whole.least_startup[name])
             if wall is not None:
+                runs[name] = run, empty, wall
                 break
         else:
             words = "on {} the script takes no longer than its start-up, {:.3g} ms: give it more to do"
             raise Stop("TestTrivial", words.format(name, whole.least_startup[name] / 1e6))
-        samples[name] = [
-            {
-                "wall_ns": wall,
-                "parent_ns": wall,
-                "gpu_ms": None,
-                "run_delay_ns": run.wait_ns,
-                "wait_ns": run.wait_ns if whole.single else 0,
-                "threads_before": 0,
-                "threads_after": 0,
-                "drain_ns": 0,
-                "keep": False,
-                **run.usage,
-                "cpu_ns": max(0, run.usage["cpu_ns"] - empty.usage["cpu_ns"]),
-            }
-        ]
+    known = whole.single and all(one.wait_ns is not None for run, empty, _ in runs.values() for one in (run, empty))
+    startup = {name: empty.wall_ns for name, (_, empty, _) in runs.items()}
+    samples = {name: [_sample(*found, known=known)] for name, found in runs.items()}
     cold = {name: {"wall_ns": one[0]["wall_ns"], "cpu_ns": one[0]["cpu_ns"]} for name, one in samples.items()}
     now = Pressure.now()
     return {

@@ -3,12 +3,11 @@
 import json
 import os
 import resource
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import processes
 from .events import Fall
-from .sampling import taken_off
 from .session import Session
 
 OUTCOMES = "outcomes.json"
@@ -47,18 +46,23 @@ def pytest_arguments(python: str, *arguments: str) -> List[str]:
 
 @dataclass(frozen=True)
 class Run:
-    """One process that ended: nanoseconds by the parent's clock, for how many it waited for a CPU, what it used, its exit code, its words."""
+    """One process that ended.
+
+    Attributes:
+        wall_ns: by the parent's clock. wait_ns: for how much of it others held its CPU; None where it was not one thread all its life.
+        usage: what it used. code: its exit code. printed: its last words.
+    """
 
     wall_ns: int
-    wait_ns: int
+    wait_ns: Optional[int]
     usage: Dict[str, int]
     code: int
     printed: str
 
-    def without_wait(self) -> "Run":
-        """The same where no revision uses more than one CPU: `wait_ns` is what could be taken off `wall_ns`."""
-        taken = taken_off(self.wall_ns, self.usage["cpu_ns"], said=self.wait_ns, seen=self.wait_ns)
-        return replace(self, wall_ns=self.wall_ns - taken, wait_ns=taken)
+    @property
+    def held_ns(self) -> int:
+        """What can be taken off: never so much that less is left than its CPU time."""
+        return max(0, min(self.wait_ns or 0, self.wall_ns - self.usage["cpu_ns"], self.wall_ns - 1))
 
 
 def run_script(

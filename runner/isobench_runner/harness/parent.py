@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tupl
 
 from .events import Calls, Fall
 from .processes import Died, Late, Process
-from .reaping import cpu_ns, maps, was_stopped
+from .reaping import Usage, cpu_ns_each, maps, used_since, was_stopped
 
 if TYPE_CHECKING:
     from .session import Revision, Session
@@ -39,7 +39,7 @@ class Worker:
         except OSError as error:
             raise Fall("crashed", self.name, "{} cannot be started: {}".format(revision.python, error)) from error
         self.started_ns = self._process.started_ns
-        self._rested: Optional[Tuple[int, int]] = None
+        self._rested: Optional[Tuple[int, Dict[int, int]]] = None
 
     def __enter__(self) -> "Worker":  # noqa: PYI034 - Self needs 3.11
         return self
@@ -60,16 +60,26 @@ class Worker:
         """The processes below it."""
         return self._process.family.members()
 
+    def usage(self) -> Usage:
+        """What it and all below it have used so far.
+
+        Raises:
+            Fall: `stopped`, where a process is no longer below the worker that started it.
+        """
+        if self._process.family.strays():
+            raise Fall("stopped", self.name, "a process was taken out of reach of the worker that had started it")
+        return Usage.of(self.pid, self.children)
+
     def rest(self) -> None:
         """Nothing is asked of it from here on: others take their turns."""
-        self._rested = time.monotonic_ns(), cpu_ns([self.pid, *self.children()])
+        self._rested = time.monotonic_ns(), cpu_ns_each([self.pid, *self.children()])
 
     def restless(self) -> Optional[bool]:
         """Whether it has worked since it was told to rest, itself or below it; None where it was not."""
         if self._rested is None:
             return None
-        began_ns, before_ns = self._rested
-        used_ns = cpu_ns([self.pid, *self.children()]) - before_ns
+        began_ns, before = self._rested
+        used_ns = used_since(before, cpu_ns_each([self.pid, *self.children()]))
         return used_ns > max(REST_NS, int(REST_SHARE * (time.monotonic_ns() - began_ns)))
 
     def ask(self, do: str, *, seconds: Optional[float] = None, **message: Any) -> Dict[str, Any]:

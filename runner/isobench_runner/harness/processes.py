@@ -15,7 +15,7 @@ import subprocess
 import time
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
-from .reaping import Family, die_with_parent, last_pid, run_delay_ns
+from .reaping import Family, adopt_orphans, die_with_parent, last_pid, scheduled
 
 MAX_REPLY_BYTES = 4 << 20
 TAIL_BYTES = 16384
@@ -141,6 +141,7 @@ class Process:
 
         def before_exec() -> None:
             die_with_parent()
+            adopt_orphans()
             for number in range(1, signal.NSIG):
                 with contextlib.suppress(OSError, ValueError):
                     signal.signal(number, signal.SIG_DFL)
@@ -183,12 +184,13 @@ class Process:
         self._open = True
 
     def pin(self, cpus: Iterable[int]) -> None:
-        """Put every thread of the process on these CPUs; one that is gone stays gone."""
+        """Put every thread of the process and of all below it on these CPUs; one that is gone stays gone."""
         wanted = list(cpus)
-        with contextlib.suppress(OSError):
-            for thread in os.listdir("/proc/{}/task".format(self.pid)):
-                with contextlib.suppress(OSError):
-                    os.sched_setaffinity(int(thread), wanted)
+        for pid in [self.pid, *self.family.members()]:
+            with contextlib.suppress(OSError):
+                for thread in os.listdir("/proc/{}/task".format(pid)):
+                    with contextlib.suppress(OSError):
+                        os.sched_setaffinity(int(thread), wanted)
 
     def printed(self) -> str:
         """The end of what it printed."""
@@ -259,12 +261,12 @@ class Process:
             raise Died("spoke out of turn: {!r}".format(line[:200]))
         return answer
 
-    def wait(self, deadline: float) -> Tuple[int, int, int]:
+    def wait(self, deadline: float) -> Tuple[int, int, Optional[int]]:
         """Wait for the end of a process that does not talk.
 
         Returns:
-            Its exit code, monotonic ns at its end, and ns that its first thread has waited for a CPU: the kernel still knows that of
-            a process that nobody has reaped.
+            Its exit code, monotonic ns at its end, and ns that it has waited for a CPU, which the kernel still knows of a process that
+            nobody has reaped; None where it was not one thread all its life.
 
         Raises:
             Late: it still ran at the deadline.
@@ -276,7 +278,7 @@ class Process:
             if self._logs.wait(woken, TICK_MS):
                 os.read(woken, 4096)
         end_ns = time.monotonic_ns()
-        waited_ns = run_delay_ns(self.pid)
+        waited_ns = scheduled(self.pid, self.pid)[1] if last_pid() == self.pid else None
         self._child.wait()
         return int(self._child.returncode), end_ns, waited_ns
 

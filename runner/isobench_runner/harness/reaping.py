@@ -8,11 +8,13 @@ import ctypes
 import os
 import signal
 import time
-from typing import Dict, Iterable, List, Optional, Set
+from dataclasses import dataclass
+from typing import Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
+SETTLE_SECONDS = 0.1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -26,6 +28,11 @@ def protect_self() -> None:
 def die_with_parent() -> None:
     """Ask the kernel to kill this process when the one that started it ends."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Keep whatever is orphaned below this process below it, so that no revision's orphan is another's."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def ignore_signals() -> None:
@@ -105,6 +112,7 @@ class Family:
         self._seen_at: Optional[int] = None
         self._members: Set[int] = set()
         self._others: Set[int] = set()
+        self._strays: Set[int] = set()
         self._workers.add(pid)
 
     def members(self) -> Set[int]:
@@ -120,8 +128,14 @@ class Family:
         self._others &= there
         parents = _parents(there - self._others)
         orphans = {pid for pid, parent in parents.items() if parent == os.getpid() and pid not in self._workers}
+        self._strays = orphans
         self._members = _below([self._pid, *orphans], parents) | orphans
         self._others |= parents.keys() - self._members - {self._pid}
+
+    def strays(self) -> Set[int]:
+        """Living orphans that this process was handed: a worker keeps its own, unless it sees to it that it does not."""
+        self.members()
+        return {pid for pid in self._strays if state(pid) not in ("Z", "X", "")}
 
     def end(self) -> None:
         """The worker is gone."""
@@ -146,24 +160,101 @@ def maps(pids: Iterable[int], library: bytes) -> bool:
     return False
 
 
+def cpu_ns_each(pids: Iterable[int]) -> Dict[int, int]:
+    """Nanoseconds of CPU time of each of these processes, threads that have ended included; one that is gone has none.
+
+    The clock that clock_getcpuclockid(3) names: the complement of the process id, shifted, with CPUCLOCK_SCHED.
+    """
+    found = {}
+    for pid in pids:
+        with contextlib.suppress(OSError, OverflowError):
+            found[pid] = time.clock_gettime_ns((~pid << 3) | 2)
+    return found
+
+
 def cpu_ns(pids: Iterable[int]) -> int:
-    """Nanoseconds that the threads of these processes have run so far; one that is gone counts as nothing."""
-    return sum(_scheduled(pid, 0) for pid in pids)
+    """Nanoseconds that these processes have run so far; one that is gone counts as nothing."""
+    return sum(cpu_ns_each(pids).values())
+
+
+def used_since(before: Dict[int, int], now: Dict[int, int]) -> int:
+    """CPU time between two readings: one process's end takes nothing from what another did."""
+    return sum(max(0, used - before.get(pid, 0)) for pid, used in now.items())
 
 
 def run_delay_ns(pid: int) -> int:
     """Nanoseconds that the threads of a process have waited for a CPU so far."""
-    return _scheduled(pid, 1)
-
-
-def _scheduled(pid: int, column: int) -> int:
     total = 0
     with contextlib.suppress(OSError):
         for task in os.listdir("/proc/{}/task".format(pid)):
-            name = "/proc/{}/task/{}/schedstat".format(pid, task)
-            with contextlib.suppress(OSError, ValueError, IndexError), open(name, "rb") as file:
-                total += int(file.read().split()[column])
+            total += scheduled(pid, int(task))[1]
     return total
+
+
+def scheduled(pid: int, thread: int) -> Tuple[int, int]:
+    """Nanoseconds that a thread has run, and that it has waited for a CPU; zeros where the kernel does not say."""
+    name = "/proc/{}/task/{}/schedstat".format(pid, thread)
+    with contextlib.suppress(OSError, ValueError, IndexError), open(name, "rb") as file:
+        ran, waited = file.read().split()[:2]
+        return int(ran), int(waited)
+    return 0, 0
+
+
+def state(pid: int) -> str:
+    """The letter of proc(5) for what a process does; empty where it is gone."""
+    with contextlib.suppress(OSError, IndexError), open("/proc/{}/stat".format(pid), "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0].decode()
+    return ""
+
+
+def asleep(pid: int) -> bool:
+    """Wait until a process neither runs nor could run, a moment at most; returns whether it came to that."""
+    end = time.monotonic() + SETTLE_SECONDS
+    while state(pid) == "R":
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.0001)
+    return True
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process and all below it have used up to a moment, as the kernel counts it.
+
+    Attributes:
+        cpu: CPU time of each of them in ns. own_ns, waited_ns: what the first thread of the process has run, and waited for a CPU.
+        last_pid: the number that was given last in this PID namespace; None where that, or what the thread has run, is not known.
+    """
+
+    cpu: Dict[int, int]
+    own_ns: int
+    waited_ns: int
+    last_pid: Optional[int]
+
+    @classmethod
+    def of(cls, pid: int, below: Callable[[], Iterable[int]]) -> "Usage":
+        """Read it, as soon as the first thread sleeps: the kernel counts what a thread has run when it leaves its CPU.
+
+        What is born after the number was read is not overlooked.
+        """
+        quiet = asleep(pid)
+        number = last_pid()
+        members = [pid, *below()]
+        own, waited = scheduled(pid, pid)
+        return cls(cpu_ns_each(members), own, waited, number if quiet else None)
+
+    def waited_since(self, before: "Usage") -> int:
+        """How long the first thread has waited for a CPU."""
+        return max(0, self.waited_ns - before.waited_ns)
+
+    def elsewhere_since(self, before: "Usage") -> Optional[int]:
+        """CPU time of everything but the first thread; None where nobody knows, as something was born or has ended since.
+
+        A short-lived child can hide what it used from everybody, but not that it was born.
+        """
+        if self.last_pid is None or self.last_pid != before.last_pid or self.cpu.keys() != before.cpu.keys():
+            return None
+        return max(0, used_since(before.cpu, self.cpu) - max(0, self.own_ns - before.own_ns))
 
 
 def was_stopped(pid: int) -> bool:

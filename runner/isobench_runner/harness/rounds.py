@@ -6,7 +6,7 @@ How many there are is for `looks` to decide; what is counted over them, for `tal
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from . import choices, conduct, gpu_rules, private, reaping
 from .card import Card
@@ -14,7 +14,7 @@ from .choices import Frozen
 from .events import Fall
 from .parent import Worker
 from .pod import CAUSE_SHARE, Pressure
-from .sampling import take_sample, taken_off
+from .sampling import others_held, take_sample
 from .session import Session
 from .tally import Measured
 
@@ -24,15 +24,26 @@ ALONE = ("raised", "crashed", "exit")
 """Ways to fail beside another process that a revision, whose pilot ran alone, may not have alone."""
 
 
-def waited_too_long(samples: Dict[str, List[Dict[str, Any]]]) -> Optional[str]:
+def take_waits_off(samples: Sequence[Dict[str, Any]], *, known: bool) -> None:
+    """Take what the samples waited for their CPU off their times, or where it is not known of every one of them, off none.
+
+    All or none: a side whose waits cannot be known would have to look slower than the other.
+
+    Args:
+        known: whether one CPU is enough for all of them, and their waits can be relied on.
+    """
+    for one in samples:
+        one["wait_ns"] = one["wait_ns"] if known else 0
+        one["wall_ns"] -= one["wait_ns"]
+
+
+def waited_too_long(samples: Dict[str, List[Dict[str, Any]]], *, known: bool) -> Optional[str]:
     """A cause in the samples of a round: they waited for a CPU for more than a tenth of their time, and that counts as theirs."""
     every = [one for several in samples.values() for one in several]
     waited, ran = sum(one["run_delay_ns"] for one in every), sum(one["parent_ns"] for one in every)
-    return (
-        "samples waited {:.0f} % of their time for a CPU".format(100 * waited / ran)
-        if ran and waited > CAUSE_SHARE * ran
-        else None
-    )
+    if known or not ran or waited <= CAUSE_SHARE * ran:
+        return None
+    return "samples waited {:.0f} % of their time for a CPU".format(100 * waited / ran)
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,8 @@ class Raw:
     cold: Dict[str, Any] = field(default_factory=dict)
     startup: Dict[str, int] = field(default_factory=dict)
     startup_cpu: Dict[str, int] = field(default_factory=dict)
+    known: bool = True
+    cold_known: bool = True
     spent: Dict[str, int] = field(default_factory=lambda: {"start": 0, "samples": 0, "end": 0})
 
 
@@ -98,6 +111,9 @@ def run_round(session: Session, index: int, frozen: Frozen, measured: Measured) 
             turns = [[name]] * frozen.k
             _company(session, index, [name], turns, frozen=frozen, drawn=drawn, cpus=cpus, raw=raw, measured=measured)
     reaping.kill_below(os.getpid())
+    known = frozen.single and raw.known
+    take_waits_off([one for several in raw.samples.values() for one in several], known=known)
+    take_waits_off(list(raw.cold.values()), known=frozen.single and raw.cold_known)
     for name in session.names:
         first = raw.samples[name][0]
         raw.cold.setdefault(name, {"wall_ns": first["wall_ns"], "cpu_ns": first["cpu_ns"]})
@@ -115,9 +131,7 @@ def run_round(session: Session, index: int, frozen: Frozen, measured: Measured) 
         "spent_ns": raw.spent,
         "pressure": now.since(before),
         "gpu": seen,
-        "discarded": gpu_rules.cause(seen)
-        or now.cause_since(before)
-        or (None if frozen.single else waited_too_long(raw.samples)),
+        "discarded": gpu_rules.cause(seen) or now.cause_since(before) or waited_too_long(raw.samples, known=known),
     }
 
 
@@ -158,12 +172,12 @@ def _company(
                     seeds=[drawn.seeds[number + 1]],
                     loops=frozen.loops,
                     keep=number == drawn.kept,
-                    single=frozen.single,
                     flush=frozen.cache == "cold",
                 )
                 if session.card is not None and frozen.gpu:
                     session.card.sampled(name)
                 raw.samples[name].append(seen.raw)
+                raw.known = raw.known and seen.knows
                 measured.count(name, seen)
         marks.append(time.monotonic_ns())
         for name in names:
@@ -181,12 +195,16 @@ def _ready(worker: Worker, frozen: Frozen, seed: int, raw: Raw) -> None:
     raw.startup[worker.name] = time.monotonic_ns() - worker.started_ns
     raw.startup_cpu[worker.name] = reaping.cpu_ns([worker.pid, *worker.children()])
     if frozen.warmups:
-        before = reaping.run_delay_ns(worker.pid)
+        before = worker.usage()
         calls = worker.call([seed + 1 + number for number in range(frozen.warmups)])
-        seen = max(0, reaping.run_delay_ns(worker.pid) - before) if frozen.single else 0
-        wall_ns, cpu_ns = calls.wall_ns[0], calls.cpu_ns[0]
-        wall_ns -= taken_off(wall_ns, cpu_ns, said=calls.wait_ns[0], seen=seen)
-        raw.cold[worker.name] = {"wall_ns": wall_ns, "cpu_ns": cpu_ns}
+        now = worker.usage()
+        wall_ns, elsewhere, waited = calls.wall_ns[0], now.elsewhere_since(before), now.waited_since(before)
+        wait_ns = 0
+        if elsewhere is not None:
+            said = calls.wait_ns[0]
+            wait_ns = others_held(wall_ns, wall_ns, said=said, waited=waited, parent_waited=0, elsewhere=elsewhere)
+        raw.cold_known = raw.cold_known and elsewhere is not None
+        raw.cold[worker.name] = {"wall_ns": wall_ns, "cpu_ns": calls.cpu_ns[0], "wait_ns": wait_ns}
 
 
 def _finish(

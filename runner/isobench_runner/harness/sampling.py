@@ -3,8 +3,8 @@
 The worker's clock is closer to the work, so its claim is taken where the parent's clock and the time that either waited for a CPU
 allow it; otherwise the parent's is. Every number is checked: it comes from a process that runs untrusted code.
 
-Where no revision uses more than one CPU, what a sample waited for it is no time of the sample: others held it. The kernel counts that
-wait to the nanosecond (/proc/<pid>/schedstat), and on a busy node it is most of the noise.
+A sample also says how much of its time was a wait for a CPU that others held: the kernel counts it to the nanosecond
+(/proc/<pid>/schedstat), and on a busy node it is most of the noise. Who takes it off, and when, is the round's.
 """
 
 import os
@@ -25,7 +25,8 @@ class Seen:
     """A raw sample and what was seen of it.
 
     Attributes:
-        raw: its fields as rounds.jsonl has them.
+        raw: its fields as rounds.jsonl has them; `wait_ns` is still in `wall_ns`.
+        knows: whether `wait_ns` can be relied on.
         restless: whether the worker and what is below it worked since its last sample, when it was others' turn; None for the first.
         repeats: whether calls of a loop share inputs.
         mismatch: the worker's clock was not believed. impossible: it claimed more time than had passed.
@@ -33,6 +34,7 @@ class Seen:
     """
 
     raw: Dict[str, Any]
+    knows: bool
     restless: Optional[bool]
     repeats: bool
     mismatch: bool
@@ -40,13 +42,10 @@ class Seen:
     lazy: Optional[str]
 
 
-def take_sample(
-    worker: Worker, *, seeds: List[int], loops: int, keep: bool, single: bool = False, flush: bool = False
-) -> Seen:
+def take_sample(worker: Worker, *, seeds: List[int], loops: int, keep: bool, flush: bool = False) -> Seen:
     """Time one sample of a worker that is set up.
 
     Args:
-        single: whether no revision uses more than one CPU: waiting for it does not count.
         flush: empty the caches of the devices before it.
 
     Raises:
@@ -54,37 +53,48 @@ def take_sample(
     """
     restless = worker.restless()
     inputs = worker.ask("prepare", seeds=seeds, loops=loops, flush=flush).get("inputs")
-    before = reaping.run_delay_ns(worker.pid), reaping.run_delay_ns(os.getpid())
-    children_before = reaping.cpu_ns(worker.children())
+    delays = reaping.run_delay_ns(worker.pid), reaping.run_delay_ns(os.getpid())
+    before = worker.usage()
     passed, answer = worker.go()
-    waited = max(0, reaping.run_delay_ns(worker.pid) - before[0])
-    parent_waited = max(0, reaping.run_delay_ns(os.getpid()) - before[1])
-    children = worker.children()
-    children_cpu = reaping.cpu_ns(children)
+    now = worker.usage()
+    waited = now.waited_since(before)
+    parent_waited = max(0, reaping.run_delay_ns(os.getpid()) - delays[1])
+    run_delay = max(0, reaping.run_delay_ns(worker.pid) - delays[0])
     after = worker.ask("after", keep=keep)
-    children_later = max(0, reaping.cpu_ns(children) - children_cpu)
+    below = worker.children()
+    children_later = reaping.used_since(now.cpu, reaping.cpu_ns_each(below & now.cpu.keys()))
     numbers, claimed = after.get("sample"), answer.get("wall_ns")
     if not isinstance(numbers, dict) or type(claimed) is not int:
         raise Fall("crashed", worker.name, "the process spoke out of turn: a sample without numbers")
     believed = plausible(passed, claimed, waited + parent_waited)
     raw: Dict[str, Any] = {name: _whole(numbers.get(name)) for name in COUNTERS}
     raw["drain_ns"] += children_later
-    raw["cpu_ns"] += max(0, children_cpu - children_before)
-    wall_ns = claimed if believed else passed
-    raw["wait_ns"] = taken_off(wall_ns, raw["cpu_ns"], said=raw["wait_ns"], seen=waited) if single and believed else 0
+    raw["cpu_ns"] += reaping.used_since(before.cpu, {pid: used for pid, used in now.cpu.items() if pid != worker.pid})
+    elsewhere = now.elsewhere_since(before)
+    said, raw["wait_ns"] = raw["wait_ns"], 0
+    if believed and elsewhere is not None:
+        raw["wait_ns"] = others_held(
+            claimed, passed, said=said, waited=waited, parent_waited=parent_waited, elsewhere=elsewhere
+        )
     gpu_ms = numbers.get("gpu_ms")
     raw.update(
-        wall_ns=wall_ns - raw["wait_ns"],
+        wall_ns=claimed if believed else passed,
         parent_ns=passed,
         gpu_ms=float(gpu_ms) if isinstance(gpu_ms, (int, float)) and 0 <= gpu_ms < 1e12 else None,
-        run_delay_ns=waited,
+        run_delay_ns=run_delay,
         parent_delay_ns=parent_waited,
         keep=keep,
     )
     lazy = after.get("lazy")
     worker.rest()
     return Seen(
-        raw, restless, _whole(inputs) < loops, not believed, claimed > passed, str(lazy)[:100] if lazy else None
+        raw,
+        elsewhere is not None,
+        restless,
+        _whole(inputs) < loops,
+        not believed,
+        claimed > passed,
+        str(lazy)[:100] if lazy else None,
     )
 
 
@@ -93,17 +103,20 @@ def plausible(passed: int, claimed: int, waited: int) -> bool:
     return claimed > 0 and 0 <= passed - claimed <= max(SLACK_NS, int(passed * SLACK_SHARE)) + waited
 
 
-def taken_off(wall_ns: int, cpu_ns: int, *, said: int, seen: int) -> int:
-    """How much of a sample's time is a wait for its CPU that others held (all ns).
+def others_held(claimed: int, passed: int, *, said: int, waited: int, parent_waited: int, elsewhere: int) -> int:
+    """How much of a sample's time was a wait for a CPU that others held (all ns).
 
-    Never more than the kernel told the parent, and never so much that less is left than the CPU time of the process and its
-    children: whoever competes with threads of his own waits for himself.
+    The worker says how long its thread waited inside of the clock. It is believed up to what the kernel counts for that thread,
+    without what must have been before or after: a gap between both clocks that neither slack nor the parent's own wait explains.
+    What ran of the worker's own meanwhile comes off: whoever waits for his helpers waits for himself.
 
     Args:
-        said: what the worker's thread says that it waited inside of the sample.
-        seen: what all of its threads waited from the parent's word to the answer.
+        claimed, passed: the sample's time by the worker's clock and by the parent's.
+        said: that the worker's first thread waited. waited: the kernel's count of it, from the parent's word to the answer.
+        elsewhere: CPU time of the worker's other threads and of everything below it.
     """
-    return max(0, min(said, seen, wall_ns - cpu_ns, wall_ns - 1))
+    outside = max(0, passed - claimed - SLACK_NS - parent_waited)
+    return max(0, min(said, waited - outside, claimed - 1) - elsewhere)
 
 
 def _whole(value: Any) -> int:

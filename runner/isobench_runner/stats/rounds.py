@@ -37,8 +37,8 @@ class Sample:
     @property
     def agrees(self) -> bool:
         """Whether both clocks tell the same story."""
-        allowed = max(WITNESS_NANOSECONDS, self.parent_ns // 100) + self.delays_ns
-        return 0 <= self.parent_ns - self.wall_ns <= allowed
+        allowed = max(WITNESS_NANOSECONDS, self.parent_ns // 100) + max(0, self.delays_ns - self.wait_ns)
+        return 0 <= self.parent_ns - self.wall_ns - self.wait_ns <= allowed
 
     @property
     def ns(self) -> int:

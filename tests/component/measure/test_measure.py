@@ -71,14 +71,14 @@ def test_a_head_that_does_a_third_of_the_work_is_measured_as_such(tmp_path: Path
 
 def test_a_cpu_that_others_hold_does_not_lengthen_work_that_needs_one(tmp_path: Path) -> None:
     with rivals():
-        measured = job_of(tmp_path, other=FAST).measure(SEEDED, **FIRST_LOOK)
+        measured = job_of(tmp_path, other=FAST).measure(SEEDED, alone=True, **FIRST_LOOK)
     assert measured.reason is None, measured.why
     samples = [one for line in measured.rounds for side in line["samples"].values() for one in side]
     waited = [one for one in samples if one["wait_ns"] > 1_000_000]
     assert waited
     assert median(one["wall_ns"] / one["cpu_ns"] for one in waited) < 1.1
     for one in waited:
-        assert one["wall_ns"] >= one["cpu_ns"]
+        assert one["wall_ns"] > 0.99 * one["cpu_ns"]
         assert one["wall_ns"] + one["wait_ns"] <= one["parent_ns"]
         assert one["wait_ns"] <= one["run_delay_ns"]
     assert [line["cause"] for line in measured.rounds if "waited" in (line["cause"] or "")] == []

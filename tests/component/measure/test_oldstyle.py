@@ -59,7 +59,9 @@ def test_a_bare_script_is_timed_without_its_start_up(job: Job) -> None:
 
 def test_a_script_that_needs_one_cpu_is_not_longer_for_others_that_hold_it(job: Job) -> None:
     with rivals():
-        measured = job.measure("import tiny\nif __name__ == '__main__':\n    tiny.work()\n", budget_seconds=3)
+        measured = job.measure(
+            "import tiny\nif __name__ == '__main__':\n    tiny.work()\n", budget_seconds=3, alone=True
+        )
     assert measured.reason is None, measured.why
     samples = [one for line in measured.rounds for side in line["samples"].values() for one in side]
     waited = [one for one in samples if one["wait_ns"] > 1_000_000]

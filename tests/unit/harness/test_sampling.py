@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import pytest
 
-from isobench_runner.harness.sampling import plausible, taken_off
+from isobench_runner.harness.sampling import others_held, plausible
+
+MS = 1_000_000
 
 
 @pytest.mark.parametrize(
-    ("wall_ns", "cpu_ns", "said", "seen", "taken"),
+    ("claimed", "passed", "said", "waited", "elsewhere", "taken"),
     [
-        pytest.param(10, 10, 0, 0, 0, id="nobody was in its way"),
-        pytest.param(15, 10, 5, 6, 5, id="another process held the CPU"),
-        pytest.param(30, 10, 5, 5, 5, id="it slept, too, and that is its own"),
-        pytest.param(15, 10, 9, 3, 3, id="it says more than the kernel told the parent"),
-        pytest.param(20, 20, 10, 10, 0, id="its own helper held the CPU"),
-        pytest.param(20, 17, 10, 10, 3, id="its own helper held the CPU most of the time"),
-        pytest.param(20, 35, 10, 10, 0, id="it ran on several"),
-        pytest.param(15, 0, 15, 15, 14, id="something is left of a sample"),
-        pytest.param(15, 10, -5, 5, 0, id="it says nonsense"),
+        pytest.param(10, 11, 0, 0, 0, 0, id="nobody was in its way"),
+        pytest.param(15, 16, 5, 6, 0, 5, id="another process held the CPU"),
+        pytest.param(15, 16, 9, 3, 0, 3, id="it says more than the kernel counts"),
+        pytest.param(15, 26, 8, 8, 0, 0, id="it waited outside of the clock, and says that it was inside"),
+        pytest.param(15, 20, 8, 8, 0, 4, id="as much of it as both clocks do not explain otherwise"),
+        pytest.param(20, 21, 10, 10, 10, 0, id="its own helper held the CPU"),
+        pytest.param(20, 21, 10, 10, 7, 3, id="its own helper held the CPU most of the time"),
+        pytest.param(34, 35, 8, 8, 8, 0, id="its own thread held the CPU, and it slept besides"),
+        pytest.param(15, 16, 20, 20, 0, 15, id="a nanosecond is left of a sample"),
+        pytest.param(15, 16, -5, 5, 0, 0, id="it says nonsense"),
     ],
 )
-def test_a_wait_counts_as_others_as_far_as_the_kernel_saw_it_and_nothing_of_its_own_ran(
-    wall_ns: int, cpu_ns: int, said: int, seen: int, taken: int
+def test_a_wait_counts_as_others_where_the_kernel_saw_it_and_nothing_of_its_own_ran(
+    claimed: int, passed: int, said: int, waited: int, elsewhere: int, taken: int
 ) -> None:
-    assert taken_off(wall_ns, cpu_ns, said=said, seen=seen) == taken
+    found = others_held(
+        claimed * MS, passed * MS, said=said * MS, waited=waited * MS, parent_waited=MS // 2, elsewhere=elsewhere * MS
+    )
+    assert round(found / MS) == taken
+    assert found < claimed * MS
 
 
 @pytest.mark.parametrize(

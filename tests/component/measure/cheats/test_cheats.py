@@ -8,6 +8,7 @@ nothing: they come last.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -373,3 +374,53 @@ def test_what_is_not_called_by_a_name_brings_nothing(tmp_path: Path, name: str) 
     played = play(tmp_path, head, script=script, base=base, **FIRST_LOOK)
     assert played.report.reason is None, played.why
     assert 0.2 < played.ratio < 5, played.why
+
+
+HELPER = """\
+import os, select, time
+ENDS = []
+
+
+def serve(work):
+    asks, answers = os.pipe(), os.pipe()
+    if os.fork() == 0:
+        while os.read(asks[0], 1):
+            work()
+            os.write(answers[1], b".")
+    ENDS[:] = asks[1], answers[0]
+
+
+def in_a_child():
+    pid = os.fork()
+    if pid == 0:
+        burn()
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def wait_as_if_others_ran():
+    os.write(ENDS[0], b".")
+    while not select.select([ENDS[1]], [], [], 0)[0]:
+        os.sched_yield()
+    os.read(ENDS[1], 1)
+"""
+HONEST_IN_PILOTS = "if len(os.sched_getaffinity(0)) > 1:\n    burn()\n    return answer(n)\nif not ENDS: serve({})\nwait_as_if_others_ran()\n{}return answer(n)"
+WAITS_FOR_ITSELF = {
+    "a helper": HONEST_IN_PILOTS.format("burn", ""),
+    "a helper's short-lived child": HONEST_IN_PILOTS.format("in_a_child", ""),
+    "a helper, and sleeps besides": HONEST_IN_PILOTS.format("burn", "time.sleep(0.01)\n"),
+}
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="where there is one CPU a pilot looks like a round")
+@pytest.mark.parametrize("name", WAITS_FOR_ITSELF)
+def test_who_waits_for_his_own_gains_nothing_by_it(tmp_path: Path, name: str) -> None:
+    played = play(tmp_path, instead(WAITS_FOR_ITSELF[name], top=HELPER), budget_seconds=2)
+    assert played.measured.run["plan"]["single_cpu"] is True, "the pilots have to be deceived"
+    assert played.ratio < 1.3, played.why
+
+
+def test_a_call_that_works_in_a_child_is_not_one_that_needs_one_cpu(tmp_path: Path) -> None:
+    twin = play(tmp_path, HONEST, base=instead("in_a_child()\nreturn answer(n)", top=HELPER))
+    innocent(twin)
+    assert twin.measured.run["plan"]["single_cpu"] is False
