@@ -252,7 +252,9 @@ class Usage:
 
         A short-lived child can hide what it used from everybody, but not that it was born.
         """
-        if self.last_pid is None or self.last_pid != before.last_pid or self.cpu.keys() != before.cpu.keys():
+        if not self.cpu or self.last_pid is None or self.last_pid != before.last_pid:
+            return None
+        if self.cpu.keys() != before.cpu.keys():
             return None
         return max(0, used_since(before.cpu, self.cpu) - max(0, self.own_ns - before.own_ns))
 

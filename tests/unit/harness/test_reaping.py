@@ -77,3 +77,33 @@ def test_what_this_process_used_is_told_and_what_is_gone_is_nothing() -> None:
     assert reaping.cpu_ns([os.getpid()]) > 0
     assert reaping.peak_bytes(os.getpid()) > 1 << 20
     assert (reaping.cpu_ns([2**30]), reaping.peak_bytes(2**30), reaping.run_delay_ns(2**30)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "elsewhere"),
+    [
+        pytest.param(({1: 5}, 5, 7), ({1: 9}, 9, 7), 0, id="one thread did it all"),
+        pytest.param(({1: 5, 2: 1}, 5, 7), ({1: 9, 2: 4}, 9, 7), 3, id="a child worked, too"),
+        pytest.param(({1: 5}, 5, 7), ({1: 9}, 7, 7), 2, id="another thread of it worked, too"),
+        pytest.param(({1: 5}, 5, 7), ({1: 9}, 9, 8), None, id="something was born"),
+        pytest.param(({1: 5, 2: 1}, 5, 7), ({1: 9}, 9, 7), None, id="something has ended"),
+        pytest.param(({1: 5}, 5, None), ({1: 9}, 9, None), None, id="the kernel does not tell"),
+        pytest.param(({}, 5, 7), ({}, 9, 7), None, id="the kernel does not count"),
+    ],
+)
+def test_what_ran_beside_the_first_thread_is_known_unless_something_came_or_went(
+    before: tuple[dict[int, int], int, int | None], now: tuple[dict[int, int], int, int | None], elsewhere: int | None
+) -> None:
+    earlier, later = (reaping.Usage(cpu, own, 0, number) for cpu, own, number in (before, now))
+    assert later.elsewhere_since(earlier) == elsewhere
+
+
+def test_a_process_clock_keeps_what_threads_used_that_have_ended() -> None:
+    code = "import threading\nt = threading.Thread(target=lambda: sum(range(2000000)))\nt.start()\nt.join()\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert reaping.asleep(process.pid)
+        everything, (first, _) = reaping.cpu_ns([process.pid]), reaping.scheduled(process.pid, process.pid)
+        assert everything > first + 5_000_000
+        process.kill()
