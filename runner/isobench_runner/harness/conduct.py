@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 Signature = Tuple[int, int, int]
 LATER_SHARE = 0.10
-LATER_NS = 500_000
+LATER_NS = 2_000_000
 MAX_KEPT_BYTES = 256 << 20
 
 
