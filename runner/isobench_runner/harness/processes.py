@@ -15,7 +15,7 @@ import subprocess
 import time
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
-from .reaping import Family, adopt_orphans, die_with_parent, last_pid, scheduled
+from .reaping import Family, adopt_orphans, die_with_parent, kill_below, last_pid, scheduled
 
 MAX_REPLY_BYTES = 4 << 20
 TAIL_BYTES = 16384
@@ -296,7 +296,8 @@ class Process:
         if not self._open:
             return
         self._open = False
-        for pid in [self.pid, *self.family.members()]:
+        below = self.family.members()
+        for pid in [self.pid, *below]:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(OSError):
@@ -304,6 +305,8 @@ class Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(10)
         self.family.end()
+        if below:
+            kill_below(os.getpid(), spare=Family.workers())
         self._logs.remove(self._log)
         for fd in (self._command, self._reply, self._log):
             with contextlib.suppress(OSError):

@@ -115,6 +115,11 @@ class Family:
         self._strays: Set[int] = set()
         self._workers.add(pid)
 
+    @classmethod
+    def workers(cls) -> Set[int]:
+        """Those that live."""
+        return set(cls._workers)
+
     def members(self) -> Set[int]:
         """Everything below the worker by now; some of it may have ended since."""
         now = last_pid() if self._speaks else None
