@@ -79,7 +79,7 @@ def isobench(pair: Pair, sides: tuple[Side, Side], *, budget: int, seed: int) ->
         found = job.measure(
             SCRIPT,
             within=budget * 6 + 120,
-            alone=True,
+            alone=shutil.which("bwrap") is not None,
             budget_seconds=budget,
             seed=seed,
             minimum_effect_percent=str(MINIMUM_EFFECT_PERCENT),
