@@ -19,9 +19,6 @@ from . import network
 from .layout import Layout
 from .processes import Process
 
-_children: list[subprocess.Popen[bytes]] = []
-"""Kept, because they outlive us on purpose and Python would complain of objects that nobody waited for."""
-
 
 def _started(pid: int) -> str | None:
     """The kernel's start time of a living process; a zombie, which `kill -0` finds alive, is none."""
@@ -53,7 +50,8 @@ def start(layout: Layout, process: Process) -> bool:
             env={"PATH": os.environ.get("PATH", ""), "HOME": str(layout.state), **process.environment},
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=layout.state,
         )  # fmt: skip
-    _children.append(child)
+    # It outlives us on purpose: else Python complains, after everything else is told, of an object that nobody waited for.
+    child.returncode = 0
     # nsenter replaces itself by the command, so the pid stays.
     started = _started(child.pid)
     (layout.run / f"{process.name}.pid").write_text(f"{child.pid} {started}\n")

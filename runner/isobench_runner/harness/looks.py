@@ -34,6 +34,17 @@ def _fraction(plan: Dict[str, Any], name: str) -> float:
     return float(plan.get(name) or 0) / 100
 
 
+def _look(judged: ranks.Judgement, *, doubtful: bool) -> str:
+    said = "{} rounds: {}".format(judged.rounds, judged.verdict)
+    if judged.interval is not None:
+        said += ", {:.3f} times as fast [{:.3f}, {:.3f}]".format(judged.speedup, *judged.interval)
+    if doubtful:
+        return said + ", if later calls do not live on the first: more rounds will tell"
+    if judged.verdict != "inconclusive" and not judged.stop:
+        return said + ": more rounds will tell by how much"
+    return said
+
+
 def run_rounds(
     session: Session,
     measured: Measured,
@@ -73,11 +84,10 @@ def run_rounds(
         if len(kept) in ranks.LOOKS:
             ratio = human_performance(kept, session.other)
             ratios = log_ratios(kept, session.other)
-            verdict = ranks.look_verdict(ratios, delta=delta, floor=floor, human_performance=ratio)
-            doubtful = verdict != "inconclusive" and doubts is not None and doubts(kept)
-            more = ", if later calls do not live on the first: more rounds will tell" if doubtful else ""
-            session.said.say("{} rounds: {}{}".format(len(kept), verdict, more))
-            if verdict != "inconclusive" and not doubtful:
+            judged = ranks.judge(ratios, delta=delta, floor=floor, human_performance=ratio)
+            doubtful = judged.stop and doubts is not None and doubts(kept)
+            session.said.say(_look(judged, doubtful=doubtful))
+            if judged.stop and not doubtful:
                 measured.stopped = "verdict"
                 return
     measured.stopped = "rounds"

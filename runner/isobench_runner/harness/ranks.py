@@ -132,9 +132,3 @@ def judge(
 def last_alpha(rounds: int) -> float:
     """What the look at the end of the budget may spend: ALPHA for every planned look not spent before these rounds."""
     return ALPHA * sum(1 for look in LOOKS if look >= rounds)
-
-
-def look_verdict(d: Sequence[float], *, delta: float, human_performance: float, floor: float = 0.0) -> str:
-    """The verdict that a planned look may stop at, or `inconclusive`: go on."""
-    judged = judge(d, delta=delta, human_performance=human_performance, floor=floor)
-    return judged.verdict if judged.stop else "inconclusive"

@@ -70,3 +70,15 @@ def test_at_most_a_quarter_of_the_rounds_is_left_out(tmp_path: Path, every: int,
     assert len(measured.rounds) - len(kept) == left_out
     assert len(measured.rounds) - len(kept) <= looks.MAX_DISCARDED * len(measured.rounds)
     assert all(one["cause"] == "throttled" for one in measured.rounds if one["discarded"])
+
+
+def test_a_look_tells_what_it_sees_and_why_the_measuring_goes_on(tmp_path: Path) -> None:
+    def noisy(index: int) -> dict[str, Any]:
+        return line(index, ratio=1.3 + 0.2 * (-1) ** index if index < ranks.LOOKS[0] else 1.3)
+
+    told = session(tmp_path)
+    looks.run_rounds(told, Measured(), noisy)
+    first, *_, last = told.said.log().decode().splitlines()
+    assert ": faster, 1." in first
+    assert first.endswith(": more rounds will tell by how much")
+    assert last.endswith("]")
