@@ -75,8 +75,8 @@ class Selftest:
 
     @property
     def floor_percent(self) -> float | None:
-        """Half-width of the interval of base beside itself; None where too few rounds were measured."""
-        return self.same.half_width_percent
+        """What base beside itself comes out apart; None where too few rounds were measured."""
+        return self.same.noise_floor_percent
 
     @property
     def outcome(self) -> Outcome:

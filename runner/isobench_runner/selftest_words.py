@@ -122,9 +122,16 @@ def in_words(found: Selftest) -> list[str]:
 
 
 def _same_words(found: Selftest) -> str:
-    if found.same.judgement.interval is None:
+    interval = found.same.judgement.interval
+    if interval is None:
         return "too few rounds to tell"
-    return "DIFFERENT, although it is the same" if found.same.differs else "no difference seen, as it should be"
+    if found.same.differs:
+        return "DIFFERENT, although it is the same"
+    return (
+        "no difference seen, as it should be"
+        if interval[0] <= 1 <= interval[1]
+        else "apart by so little that the floor takes it in"
+    )
 
 
 def _injected_words(found: Selftest) -> str:

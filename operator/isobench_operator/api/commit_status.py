@@ -76,7 +76,7 @@ class Result(ApiModel):
     Attributes:
         speedup: time of base over time of head, the estimate that ci95 belongs to.
         human_performance: mean of base over mean of head, over the record's own samples.
-        noise_floor_percent: half-width of the interval of base against base.
+        noise_floor_percent: what base against base came out apart: half-width of the interval, or the ratio itself where that is more.
         equivalent: whether both returned the same; absent where it was not checked.
         cold_speedup: of the first call of a process.
         cpu_speedup: in CPU time.

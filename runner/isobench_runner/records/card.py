@@ -36,7 +36,7 @@ COLUMNS: dict[str, str] = {
     "ci95": "its exact signed-rank interval; empty where too few rounds were measured",
     "ci_level": "level of that interval, at least 0.95",
     "rounds": "rounds that it rests on",
-    "noise_floor_percent": "half-width of the interval of base beside itself on that node",
+    "noise_floor_percent": "what base beside itself came out apart on that node: half-width of the interval, or the ratio itself where that is more",
     "minimum_effect_percent": "effects below this are `negligible`",
     "cold_speedup": "the ratio of first calls of fresh processes",
     "cold_ci95": "its interval, of the level `ci_level`",

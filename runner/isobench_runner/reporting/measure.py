@@ -219,7 +219,7 @@ def _result(
         **_samples(request, run, raw, statistics=statistics),
         "verdict": statistics["verdict"],
         "flags": flags,
-        "noise_floor_percent": summary.half_width_percent
+        "noise_floor_percent": summary.noise_floor_percent
         if request.role == "base"
         else request.floor_percent and float(request.floor_percent),
         "equivalent": equivalence.get("equal") if isinstance(equivalence.get("equal"), bool) else None,
@@ -260,5 +260,5 @@ def _data(request: MeasureRequest, summary: Summary, result: dict[str, Any], dig
         "gpu": str(gpu.get("name"))[:64] if isinstance(gpu, dict) and gpu.get("name") else None,
     }
     if request.role == "base":
-        data["noiseFloorPercent"] = decimal(summary.half_width_percent)
+        data["noiseFloorPercent"] = decimal(summary.noise_floor_percent)
     return {name: value for name, value in data.items() if value is not None}

@@ -16,7 +16,7 @@ def incomparable(summary: Summary | None, raw: Sequence[Mapping[str, Any]], *, r
     Args:
         summary: of the rounds; None where not one was kept.
         raw: the same rounds as rounds.jsonl has them, with the GPU's counters.
-        role: of the Job: base beside itself must not differ.
+        role: of the Job: base beside itself must not differ by the minimum effect. Less than that is in the noise floor.
     """
     if summary is None:
         return "not one round could be kept"

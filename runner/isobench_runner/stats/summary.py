@@ -15,7 +15,7 @@ from .shifts import Shifts, base_drift, find_shifts
 
 MAX_DISCARDED_SHARE = 0.25
 SAME_ALPHA = 0.01
-"""Base beside itself counts as different where the interval of this level excludes 1."""
+"""Base beside itself counts as different where the interval of this level excludes 1, and it is off by the minimum effect or more."""
 SHORT_MS = 1.0
 LARGE_RATIO = 20.0
 Headline = Literal["warm", "first_call"]
@@ -60,7 +60,7 @@ class Summary:
         waited_share: of the samples' time, how much they waited for a CPU that others held, which was taken off.
         clock_mismatch: whether the worker's clock had to be overruled.
         drift: by what fraction base's own time changed from the first third of the rounds to the last.
-        differs: whether the interval at 99 % excludes 1, whatever level the verdict was reached at.
+        differs: whether the minimum effect or more is seen and the interval at 99 % excludes 1, whatever level the verdict was reached at.
         lower_bound: whether the other's sample is so short beside base's that the ratio is more than what is told.
     """
 
@@ -103,6 +103,12 @@ class Summary:
         """Half-width of the interval, in percent of the ratio."""
         half = self.judgement.half_width
         return None if half is None else math.expm1(half) * 100
+
+    @property
+    def noise_floor_percent(self) -> float | None:
+        """What equal sides come out apart: the half-width, or where they are seen further apart than that, so far."""
+        half = self.judgement.half_width
+        return None if half is None else math.expm1(max(half, abs(math.log(self.judgement.speedup)))) * 100
 
     @property
     def too_many_discarded(self) -> bool:
@@ -201,7 +207,9 @@ def summarise(rounds: tuple[Round, ...], *, loops: int, rule: Rule, distinct_inp
         waited_share=_waited_share(samples),
         clock_mismatch=any(not sample.agrees for sample in samples),
         drift=base_drift(kept),
-        differs=same is not None and not same[0] <= 0 <= same[1],
+        differs=same is not None
+        and not same[0] <= 0 <= same[1]
+        and abs(math.log(judgement.speedup)) >= math.log1p(rule.delta),
         lower_bound=judgement.speedup > LARGE_RATIO and sample_ms < SHORT_MS,
         rule=rule,
     )

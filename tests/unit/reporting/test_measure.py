@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,21 @@ def test_base_that_differs_from_itself_is_incomparable(tmp_path: Path) -> None:
     found, store = report(tmp_path, request("base"))
     assert found.reason is Reason.INCOMPARABLE
     assert store.get_json(found.data["evidence"])["reason"] == "Incomparable"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "minimum_effect_percent", "incomparable"),
+    [(1.01, "2", False), (0.99, "2", False), (1.03, "2", True), (0.97, "2", True), (1.03, "5", False)],
+)
+def test_less_than_the_minimum_effect_between_equal_sides_is_noise_and_more_is_a_refusal(
+    tmp_path: Path, ratio: float, minimum_effect_percent: str, incomparable: bool
+) -> None:
+    write_out(tmp_path, make_rounds(rounds=16, ratio=ratio, noise=0.002, other="base2"))
+    found, _ = report(tmp_path, request("base", minimum_effect_percent=minimum_effect_percent))
+    assert (found.reason is Reason.INCOMPARABLE) is incomparable
+    if not incomparable:
+        apart = abs(math.log(ratio))
+        assert float(found.data["noiseFloorPercent"]) == pytest.approx(math.expm1(apart) * 100, abs=0.2)
 
 
 def test_the_floor_of_the_same_node_raises_the_minimum_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

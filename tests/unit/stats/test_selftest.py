@@ -79,6 +79,7 @@ def test_a_machine_is_good_where_equal_is_equal_and_the_extra_work_is_found(
         (EQUAL, summary(selftest.TRUTH, 0.3), ["missed: it could as well be no effect", "Not good: in 30 s this machine does not tell 5 % from nothing."]),
         (EQUAL, summary(1.2, 0.002), ["wrong: the truth, 1.05, lies outside", "Not good: what this machine measures cannot be believed as it is now."]),
         (summary(1.03, 0.002, other="base2"), summary(selftest.TRUTH, 0.002), ["DIFFERENT, although it is the same", "cannot be believed"]),
+        (summary(1.01, 0.002, other="base2"), summary(selftest.TRUTH, 0.002), ["apart by so little that the floor takes it in", "noise floor           1.", "Good: "]),
         (summary(1.0, 0.002, other="base2", rounds=4), summary(selftest.TRUTH, 0.002, rounds=5), ["from 4 rounds: too few rounds to tell", "missed, too few rounds to tell", "noise floor           unknown"]),
     ],
 )  # fmt: skip
