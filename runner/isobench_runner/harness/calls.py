@@ -5,10 +5,10 @@ about time, pipes or processes may enter.
 """
 
 import copy
-import inspect
 import random
 import sys
-from typing import Any, Callable, List, Optional
+from types import FunctionType
+from typing import Any, Callable, List, Optional, Tuple
 
 REQUIRED = ("setup", "experiment", "store_result", "load_result", "check_equivalence")
 SEED_NAMES = ("seed", "random_seed", "rng_seed")
@@ -18,12 +18,20 @@ class ContractError(Exception):
     """The test does not have the functions that it promised."""
 
 
-def _parameters(function: Callable[..., Any]) -> Optional[List[inspect.Parameter]]:
+def _parameters(function: Callable[..., Any]) -> List[Tuple[str, bool]]:
+    """The positional ones: name, and whether it has no default."""
+    if type(function) is FunctionType and not set(vars(function)) & {"__wrapped__", "__signature__"}:
+        names = function.__code__.co_varnames[: function.__code__.co_argcount]
+        required = len(names) - len(function.__defaults__ or ())
+        return [(name, index < required) for index, name in enumerate(names)]
+    import inspect  # dear, and hardly ever needed
+
     try:
-        found = list(inspect.signature(function).parameters.values())
+        found = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return None
-    return [one for one in found if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+        return []
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [(one.name, one.default is one.empty) for one in found if one.kind in positional]
 
 
 def takes_seed(function: Callable[..., Any]) -> bool:
@@ -31,14 +39,14 @@ def takes_seed(function: Callable[..., Any]) -> bool:
     parameters = _parameters(function)
     if not parameters:
         return False
-    first = parameters[0]
-    return first.default is first.empty or first.name in SEED_NAMES
+    name, required = parameters[0]
+    return required or name in SEED_NAMES
 
 
 def reference_is_second(function: Callable[..., Any]) -> bool:
     """Whether a check's reference is its second argument: the parameter whose name begins with `ref` takes it, else the first does."""
-    parameters = _parameters(function) or []
-    return len(parameters) > 1 and parameters[1].name.startswith("ref") and not parameters[0].name.startswith("ref")
+    names = [name for name, _ in _parameters(function)]
+    return len(names) > 1 and names[1].startswith("ref") and not names[0].startswith("ref")
 
 
 def _seed_everything(seed: int) -> None:

@@ -8,14 +8,13 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple
 
+from .boot import BOOT
 from .events import Calls, Fall
 from .processes import Died, Late, Process
 from .reaping import Usage, cpu_ns_each, maps, used_since, was_stopped
 
 if TYPE_CHECKING:
     from .session import Revision, Session
-
-BOOT = "import sys; sys.path[0] = sys.argv[1]; from importlib import import_module as load; load(sys.argv[2] + '.worker').main()"
 
 DRIVER = b"libcuda.so"
 REST_NS = 500_000
@@ -34,7 +33,13 @@ class Worker:
         argv = [revision.python, "-c", BOOT, *session.harness]
         try:
             self._process = Process(
-                argv, env=env, cwd=self._folders["work"], logs=session.logs, cpus=cpus, data_bytes=session.data_bytes
+                argv,
+                env=env,
+                cwd=self._folders["work"],
+                logs=session.logs,
+                cpus=cpus,
+                data_bytes=session.data_bytes,
+                first=session.modules(revision),
             )
         except OSError as error:
             raise Fall("crashed", self.name, "{} cannot be started: {}".format(revision.python, error)) from error

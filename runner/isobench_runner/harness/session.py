@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import choices, conduct, private, processes
+from . import boot, choices, conduct, private, processes
 from .card import Card
 from .parent import Worker
 from .said import Said
@@ -55,6 +55,7 @@ class Session:
         os.mkdir(self.results, 0o700)
         self.trash = private.Trash(self.root)
         self.hidden = conduct.Hidden()
+        self.modules_of: Dict[str, bytes] = {}
 
     @property
     def other(self) -> str:
@@ -100,6 +101,12 @@ class Session:
         return private.environment(
             folders, python=self.revisions[name].python, hashseed=hashseed, pad=pad, threads=self.threads
         )
+
+    def modules(self, revision: Revision) -> bytes:
+        """What a process of this revision is handed of the harness."""
+        if revision.name not in self.modules_of:
+            self.modules_of[revision.name] = boot.compiled(revision.python, self.harness)
+        return self.modules_of[revision.name]
 
     def worker(self, name: str, *, hashseed: int = 0, pad: int = 0, cpus: Optional[List[int]] = None) -> Worker:
         """Start a fresh process of a revision; it has imported nothing yet."""

@@ -271,7 +271,7 @@ class Worker:
 
 
 def main() -> None:
-    """Serve the parent whose pipes are the last two arguments: root and package of the harness come before them."""
+    """Serve the parent whose pipes are among the arguments, after root and package of the harness."""
     root, package, command, reply = sys.argv[1:5]
     top = package.partition(".")[0]
     for name in [name for name in sys.modules if name == top or name.startswith(top + ".")]:
