@@ -118,8 +118,11 @@ class Lab:
         assert condition(body, "Succeeded").get("reason") == reason, told(body)
         return body
 
-    def running(self, name: str, role: str, *, container: str | None = None, seconds: float = 180) -> Json:
-        """Wait until a pod of a role runs (a container of it, where one is named); returns the pod."""
+    def running(
+        self, name: str, role: str, *, container: str | None = None, ended: bool = False, seconds: float = 180
+    ) -> Json:
+        """Wait until a pod of a role runs (a container of it, where one is named), or with `ended` has run; returns the pod."""
+        states = {"running", "terminated"} if ended else {"running"}
 
         def read() -> Json | None:
             for pod in self.kube.pods_of(name, self.namespace, role=role):
@@ -128,7 +131,7 @@ class Lab:
                     *(pod["status"].get("containerStatuses") or ()),
                 ]
                 if any(
-                    "running" in one["state"] and (container is None or one["name"] == container) for one in statuses
+                    states & set(one["state"]) and (container is None or one["name"] == container) for one in statuses
                 ):
                     return pod
             return None
