@@ -276,6 +276,9 @@ def main() -> None:
     top = package.partition(".")[0]
     for name in [name for name in sys.modules if name == top or name.startswith(top + ".")]:
         del sys.modules[name]
+    booted = vars(sys.modules["__main__"])
+    for name in [name for name in booted if not name.startswith("__")]:
+        del booted[name]
     sys.path[:] = [entry for entry in sys.path if entry != root]
     sys.argv = [""]
     Worker(int(command), int(reply), root).serve()

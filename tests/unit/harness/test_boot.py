@@ -19,7 +19,7 @@ from support.prepared import found_interpreters, make_environment, make_plan, si
 LEFT_BEHIND = "import sys\n" + six(
     setup="return seed",
     experiment="return [[one for one in map(repr, [*sys.modules, *sys.meta_path, *sys.path]) if word in one] for word in "
-    "('isobench', 'Modules', 'harness')]",
+    "('isobench', 'Modules', 'harness')] + [[one for one in vars(sys.modules['__main__']) if one[:2] != '__']]",
 )
 
 
@@ -49,7 +49,7 @@ def test_a_worker_leaves_nothing_of_its_own_for_the_test_to_find(tmp_path: Path,
         worker.call([1], keep=True)
         stored = Path(worker.store("result"))
     session.hidden.reveal()
-    assert json.loads(stored.read_text()) == [[], [], []]
+    assert json.loads(stored.read_text()) == [[], [], [], []]
     assert bool(session.modules_of["base"]) is sent
 
 
