@@ -10,8 +10,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import boot, choices, conduct, private, processes
+from . import boot, choices, conduct, private
 from .card import Card
+from .logs import Logs
 from .parent import Worker
 from .said import Said
 
@@ -39,7 +40,7 @@ class Session:
     cpus: List[int]
     flags: List[str] = field(default_factory=list)
     checks: Dict[str, Dict[str, Any]] = field(default_factory=dict)
-    logs: processes.Logs = field(default_factory=processes.Logs)
+    logs: Logs = field(default_factory=Logs)
     code_caches: Dict[str, str] = field(default_factory=dict)
     data_bytes: Optional[int] = None
     card: Optional[Card] = None

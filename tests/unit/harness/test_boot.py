@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from isobench_runner.harness import boot, processes
+from isobench_runner.harness.logs import Logs
 from isobench_runner.harness.session import Session
 from isobench_runner.harness_archive import PACKAGE, build_archive
 from support.prepared import found_interpreters, make_environment, make_plan, six
@@ -79,7 +80,7 @@ def test_what_a_process_is_told_at_once_fits_its_pipe_or_is_not_said(tmp_path: P
         [sys.executable, "-c", "import os, sys; os.write(int(sys.argv[2]), b'[%s]\\n' % sys.argv[3].encode())"],
         env={},
         cwd=str(tmp_path),
-        logs=processes.Logs(),
+        logs=Logs(),
         cpus=sorted(os.sched_getaffinity(0)),
         data_bytes=None,
         first=first,
