@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 OUT ?= demo-out
 PYTEST ?=
-COVERAGE ?= term:skip-covered
+COVERAGE_REPORT ?= term:skip-covered
 BUILDER ?= docker
 BASE ?= docker.io/library/python:3.11-slim-bookworm
 
@@ -32,7 +32,7 @@ experiments: .venv/.synced  ## ISO-Bench's configuration, extractions and script
 	$(RUN) isobench run experiments-out/manifests/*.yaml --out experiments-out/run
 
 test: .venv/.synced lint  ## Lint, type-check and run every test
-	$(RUN) pytest -n auto --dist loadgroup -m "not cluster and not apiserver and not chart" --cov --cov-report=$(COVERAGE) $(PYTEST)
+	$(RUN) pytest -n auto --dist loadgroup -m "not cluster and not apiserver and not chart" --cov --cov-report=$(COVERAGE_REPORT) $(PYTEST)
 
 lint: .venv/.synced  ## ruff, mypy --strict, import layers
 	$(RUN) ruff format --check .

@@ -308,7 +308,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.INCOMPARABLE: _never(
         "measure",
-        "The two sides did not run under the same conditions, or equal sides came out different.",
+        "The two sides did not run under the same conditions, or equal sides came out the minimum effect apart, or more.",
         "The message says which condition; a quieter node usually helps, then retry.",
     ),
     Reason.DEVICE_SHARED: _never(

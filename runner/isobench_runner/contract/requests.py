@@ -209,7 +209,7 @@ class MeasureRequest(Request):
         origin: `given` tests are flagged where generated ones are refused.
         inputs: digest of what head's prepare collected.
         ask_better: a generated test with a low share ends the base Job once, before base/base.
-        floor_percent: half-width of base's A/A interval, on head and main.
+        floor_percent: what base came out apart from itself, on head and main.
         floor_node: the node that it was measured on.
         seed: of the plan: orders, hash seeds, paddings.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Optional, Sequence, Tuple
 
-from . import choices, gpu_rules, reaping
+from . import boot, choices, gpu_rules, reaping
 from .choices import MAX_WARMUPS, Frozen, collapses
 from .events import Calls, Stop
 from .parent import Worker
@@ -172,6 +172,7 @@ def calibrate(session: Session) -> Frozen:
         Fall: a revision that cannot run the test.
         Stop: NotDeterministic, Incomparable, where both are not given the same inputs.
     """
+    session.modules = boot.compile_all(session)
     base = pilot(session, "base", number=0, calls=MAX_WARMUPS, mode=None)
     state, words = state_between_calls(session, "base", base.mode, base)
     session.check("state_between_calls", not state, words)

@@ -18,9 +18,11 @@ class ContractError(Exception):
     """The test does not have the functions that it promised."""
 
 
-def _parameters(function: Callable[..., Any]) -> List[Tuple[str, bool]]:
-    """The positional ones: name, and whether it has no default."""
-    if type(function) is FunctionType and not set(vars(function)) & {"__wrapped__", "__signature__"}:
+def _parameters(function: Callable[..., Any]) -> Optional[List[Tuple[str, bool]]]:
+    """The positional ones: name, and whether it has no default; None where nobody knows."""
+    while "__wrapped__" in getattr(function, "__dict__", ()) and "__signature__" not in vars(function):
+        function = vars(function)["__wrapped__"]
+    if type(function) is FunctionType and "__signature__" not in vars(function):
         names = function.__code__.co_varnames[: function.__code__.co_argcount]
         required = len(names) - len(function.__defaults__ or ())
         return [(name, index < required) for index, name in enumerate(names)]
@@ -29,7 +31,7 @@ def _parameters(function: Callable[..., Any]) -> List[Tuple[str, bool]]:
     try:
         found = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return []
+        return None
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [(one.name, one.default is one.empty) for one in found if one.kind in positional]
 
@@ -45,7 +47,7 @@ def takes_seed(function: Callable[..., Any]) -> bool:
 
 def reference_is_second(function: Callable[..., Any]) -> bool:
     """Whether a check's reference is its second argument: the parameter whose name begins with `ref` takes it, else the first does."""
-    names = [name for name, _ in _parameters(function)]
+    names = [name for name, _ in _parameters(function) or []]
     return len(names) > 1 and names[1].startswith("ref") and not names[0].startswith("ref")
 
 

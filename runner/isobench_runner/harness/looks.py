@@ -40,9 +40,11 @@ def _look(judged: ranks.Judgement, *, doubtful: bool) -> str:
         said += ", {:.3f} times as fast [{:.3f}, {:.3f}]".format(judged.speedup, *judged.interval)
     if doubtful:
         return said + ", if later calls do not live on the first: more rounds will tell"
-    if judged.verdict != "inconclusive" and not judged.stop:
-        return said + ": more rounds will tell by how much"
-    return said
+    if judged.stop or judged.verdict == "inconclusive" or judged.rounds >= ranks.LOOKS[-1]:
+        return said
+    return said + ": more rounds will tell {}".format(
+        "by how much" if judged.verdict in ("faster", "slower") else "whether it stays that small"
+    )
 
 
 def run_rounds(

@@ -8,7 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from .boot import BOOT
+from .boot import BOOT, NONE
 from .events import Calls, Fall
 from .processes import Died, Late, Process
 from .reaping import Usage, cpu_ns_each, maps, used_since, was_stopped
@@ -30,7 +30,8 @@ class Worker:
         self.name = revision.name
         self._folders = session.folders(revision.name)
         env = session.environment(revision.name, self._folders, hashseed=hashseed, pad=pad)
-        argv = [revision.python, "-c", BOOT, *session.harness]
+        memory = session.modules.get(revision.name)
+        argv = [revision.python, "-c", BOOT, *session.harness, NONE if memory is None else str(memory)]
         try:
             self._process = Process(
                 argv,
@@ -39,7 +40,7 @@ class Worker:
                 logs=session.logs,
                 cpus=cpus,
                 data_bytes=session.data_bytes,
-                first=session.modules(revision),
+                inherited=() if memory is None else (memory,),
             )
         except OSError as error:
             raise Fall("crashed", self.name, "{} cannot be started: {}".format(revision.python, error)) from error

@@ -5,20 +5,17 @@ child says is bytes with a limit and a deadline. Nothing about revisions, rounds
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import resource
 import signal
 import subprocess
 import time
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from .logs import Logs
 from .reaping import Family, adopt_orphans, die_with_parent, kill_below, last_pid, scheduled
 
-F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032
-"""linux/fcntl.h; the module has them since 3.10."""
 MAX_REPLY_BYTES = 4 << 20
 TICK_MS = 100
 
@@ -39,13 +36,6 @@ class Died(Exception):  # noqa: N818 - as above
         self.status = status
 
 
-def _holds(pipe: int, size: int) -> bool:
-    with contextlib.suppress(OSError):
-        if size > fcntl.fcntl(pipe, F_GETPIPE_SZ):
-            fcntl.fcntl(pipe, F_SETPIPE_SZ, size)
-    return size <= fcntl.fcntl(pipe, F_GETPIPE_SZ)
-
-
 class Process:
     """One child with two pipes for the protocol and one for what it prints; its own session, dying with its parent."""
 
@@ -59,16 +49,15 @@ class Process:
         cpus: Iterable[int],
         data_bytes: Optional[int],
         talks: bool = True,
-        first: bytes = b"",
+        inherited: Sequence[int] = (),
     ) -> None:
         """Start it.
 
         Args:
-            talks: whether it is given the protocol's pipes, as its last arguments, and how many bytes of `first` are in the one.
-            first: what it finds in its pipe; dropped where the pipe cannot be made to hold it, as nobody waits for a child to read.
+            talks: whether it is given the protocol's pipes, as its last arguments.
+            inherited: what else it may have open.
         """
         command_read, self._command = os.pipe()
-        first = first if _holds(self._command, len(first)) else b""
         self._reply, reply_write = os.pipe()
         self._log, log_write = os.pipe()
         wanted = list(cpus)
@@ -87,10 +76,8 @@ class Process:
                 with contextlib.suppress(OSError, ValueError):
                     resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
 
-        inherited = (command_read, reply_write) if talks else ()
-        numbers = [str(command_read), str(reply_write), str(len(first))] if talks else []
-        if first:
-            os.write(self._command, first)
+        pipes = (command_read, reply_write) if talks else ()
+        numbers = [str(command_read), str(reply_write)] if talks else []
         before = last_pid()
         try:
             self.started_ns = time.monotonic_ns()
@@ -101,7 +88,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log_write,
                 stderr=log_write,
-                pass_fds=inherited,
+                pass_fds=(*pipes, *inherited),
                 start_new_session=True,
                 preexec_fn=before_exec,  # noqa: PLW1509 - the parent has one thread
             )

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import boot, choices, conduct, private
+from . import choices, conduct, private
 from .card import Card
 from .logs import Logs
 from .parent import Worker
@@ -42,6 +42,7 @@ class Session:
     checks: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     logs: Logs = field(default_factory=Logs)
     code_caches: Dict[str, str] = field(default_factory=dict)
+    modules: Dict[str, int] = field(default_factory=dict)
     data_bytes: Optional[int] = None
     card: Optional[Card] = None
     said: Said = field(default_factory=Said)
@@ -56,7 +57,6 @@ class Session:
         os.mkdir(self.results, 0o700)
         self.trash = private.Trash(self.root)
         self.hidden = conduct.Hidden()
-        self.modules_of: Dict[str, bytes] = {}
 
     @property
     def other(self) -> str:
@@ -102,12 +102,6 @@ class Session:
         return private.environment(
             folders, python=self.revisions[name].python, hashseed=hashseed, pad=pad, threads=self.threads
         )
-
-    def modules(self, revision: Revision) -> bytes:
-        """What a process of this revision is handed of the harness."""
-        if revision.name not in self.modules_of:
-            self.modules_of[revision.name] = boot.compiled(revision.python, self.harness)
-        return self.modules_of[revision.name]
 
     def worker(self, name: str, *, hashseed: int = 0, pad: int = 0, cpus: Optional[List[int]] = None) -> Worker:
         """Start a fresh process of a revision; it has imported nothing yet."""

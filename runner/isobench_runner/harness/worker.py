@@ -271,8 +271,8 @@ class Worker:
 
 
 def main() -> None:
-    """Serve the parent whose pipes are among the arguments, after root and package of the harness."""
-    root, package, command, reply = sys.argv[1:5]
+    """Serve the parent whose pipes are the last two arguments: the harness's root, its package and its memory come before them."""
+    root, package, _, command, reply = sys.argv[1:6]
     top = package.partition(".")[0]
     for name in [name for name in sys.modules if name == top or name.startswith(top + ".")]:
         del sys.modules[name]
@@ -280,5 +280,6 @@ def main() -> None:
     for name in [name for name in booted if not name.startswith("__")]:
         del booted[name]
     sys.path[:] = [entry for entry in sys.path if entry != root]
+    sys.path_importer_cache.pop(root, None)
     sys.argv = [""]
     Worker(int(command), int(reply), root).serve()

@@ -27,5 +27,5 @@ def incomparable(summary: Summary | None, raw: Sequence[Mapping[str, Any]], *, r
     if card is not None:
         return card
     if role == "base" and summary.differs:
-        return f"base beside itself came out as {summary.judgement.speedup:.3f}x, and 1 is excluded at 99 %: the node is too restless"
+        return f"base beside itself came out as {summary.judgement.speedup:.3f}x, the minimum effect or more, and 1 is excluded at 99 %: the node is too restless"
     return None

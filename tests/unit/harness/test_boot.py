@@ -1,18 +1,17 @@
-"""A worker's own modules come compiled, in its pipe, or where that cannot be, from the archive: the worker is the same either way."""
+"""A worker's own modules come compiled, from sealed memory, or where one cannot have them so, from the archive: it is the same either way."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from isobench_runner.harness import boot, processes
-from isobench_runner.harness.logs import Logs
+from isobench_runner.harness import boot, reaping
 from isobench_runner.harness.session import Session
 from isobench_runner.harness_archive import PACKAGE, build_archive
 from support.prepared import found_interpreters, make_environment, make_plan, six
@@ -24,80 +23,117 @@ LEFT_BEHIND = "import sys\n" + six(
 )
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
+def session_of(tmp_path: Path, pythons: dict[str, Path | str] | None = None) -> Session:
+    """Base and head of a tiny package, and the packed harness; `pythons` replaces a revision's interpreter."""
     build_archive(tmp_path / "harness.pyz")
-    return tmp_path / "harness.pyz"
-
-
-@pytest.mark.parametrize("sent", [True, False], ids=["compiled", "imported"])
-def test_a_worker_leaves_nothing_of_its_own_for_the_test_to_find(tmp_path: Path, archive: Path, *, sent: bool) -> None:
     made = make_environment(tmp_path / "one", {"tiny.py": ""})
     (tmp_path / "root").mkdir()
-    session = Session(
-        make_plan({"base": made, "head": made}),
+    plan = make_plan({"base": made, "head": made})
+    for revision in plan["revisions"]:
+        revision["python"] = str((pythons or {}).get(revision["name"], revision["python"]))
+    return Session(
+        plan,
         LEFT_BEHIND.encode(),
         str(tmp_path / "root"),
-        [str(archive), PACKAGE],
+        [str(tmp_path / "harness.pyz"), PACKAGE],
         time.monotonic() + 60,
         sorted(os.sched_getaffinity(0)),
     )
-    if not sent:
-        session.modules_of["base"] = b""
-    with session.worker("base") as worker:
+
+
+@pytest.fixture
+def compiled(tmp_path: Path) -> Iterator[Session]:
+    session = session_of(tmp_path)
+    session.modules = boot.compile_all(session)
+    yield session
+    for memory in session.modules.values():
+        os.close(memory)
+
+
+@pytest.mark.parametrize("handed", [True, False], ids=["compiled", "imported"])
+def test_a_worker_leaves_nothing_of_its_own_for_the_test_to_find(compiled: Session, *, handed: bool) -> None:
+    assert set(compiled.modules) == {"base", "head"}
+    memories = compiled.modules
+    if not handed:
+        compiled.modules = {}
+    with compiled.worker("base") as worker:
         worker.load()
         worker.ask("setup", seed=1, mode=None)
         worker.call([1], keep=True)
         stored = Path(worker.store("result"))
-    session.hidden.reveal()
+    compiled.modules = memories
+    compiled.hidden.reveal()
     assert json.loads(stored.read_text()) == [[], [], [], []]
-    assert bool(session.modules_of["base"]) is sent
+
+
+def test_nobody_can_change_what_the_next_process_runs(compiled: Session) -> None:
+    memory = compiled.modules["base"]
+    content = os.pread(memory, 1 << 20, 0)
+    again = os.open(f"/proc/self/fd/{memory}", os.O_RDWR)
+    for change in (
+        lambda: os.write(again, b"x"),
+        lambda: os.truncate(again, 0),
+        lambda: os.pwrite(again, b"x", len(content)),
+    ):
+        with pytest.raises(PermissionError):
+            change()
+    os.close(again)
+    assert os.pread(memory, 1 << 20, 0) == content
 
 
 @pytest.mark.parametrize("python", found_interpreters(), ids=lambda python: python.parent.parent.name)
-def test_every_interpreter_compiles_the_workers_modules(archive: Path, python: Path) -> None:
-    modules = boot.compiled(str(python), [str(archive), PACKAGE])
-    assert 10_000 < len(modules) < 1 << 18
+def test_every_interpreter_compiles_the_workers_modules(tmp_path: Path, python: Path) -> None:
+    session = session_of(tmp_path, {"base": python, "head": python})
+    session.modules = boot.compile_all(session)
+    assert [10_000 < os.fstat(memory).st_size < 1 << 18 for memory in session.modules.values()] == [True, True]
+    with session.worker("head") as worker:
+        assert worker.load()["seeded"] is True
+    for memory in session.modules.values():
+        os.close(memory)
 
 
-@pytest.mark.parametrize(
-    "program",
-    ["exit 1", "echo half; exit 3", "head -c 2000000 /dev/zero", "kill -9 $$"],
-    ids=["fails", "fails half way", "too much", "dies"],
-)
-def test_an_interpreter_that_does_not_compile_them_leaves_them_to_the_import(tmp_path: Path, program: str) -> None:
+FAILING = {
+    "fails": "exit 1",
+    "fails half way": 'echo half >&"$memory"; exit 3',
+    "writes too much": 'head -c 2000000 /dev/zero >&"$memory"; echo done >&"$reply"',
+    "writes nothing": 'echo done >&"$reply"',
+    "says something else": 'echo codes >&"$memory"; echo else >&"$reply"',
+    "dies": "kill -9 $$",
+    "kills its group": "kill -9 0",
+    "leaves a process": "sleep 300 & exit 1",
+}
+
+
+@pytest.mark.parametrize("program", FAILING.values(), ids=FAILING)
+def test_where_one_interpreter_does_not_compile_them_all_revisions_import_them(tmp_path: Path, program: str) -> None:
     python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\n{program}\n")
+    python.write_text(f'#!/bin/bash\nmemory="${{@: -3:1}}" reply="${{@: -1}}"\n{program}\n')
     python.chmod(0o755)
-    assert boot.compiled(str(python), ["/root", "package"]) == b""
-    assert boot.compiled(str(tmp_path / "none"), ["/root", "package"]) == b""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    session = session_of(tmp_path, {"head": python})
+    assert boot.compile_all(session) == {}
+    assert "all of them import it" in session.said.log().decode()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert reaping.descendants(os.getpid()) == set()
 
 
-@pytest.mark.parametrize(("size", "told"), [(0, 0), (100_000, 100_000), (1 << 24, 0)])
-def test_what_a_process_is_told_at_once_fits_its_pipe_or_is_not_said(tmp_path: Path, size: int, told: int) -> None:
-    first = bytes(size)
-    process = processes.Process(
-        [sys.executable, "-c", "import os, sys; os.write(int(sys.argv[2]), b'[%s]\\n' % sys.argv[3].encode())"],
-        env={},
-        cwd=str(tmp_path),
-        logs=Logs(),
-        cpus=sorted(os.sched_getaffinity(0)),
-        data_bytes=None,
-        first=first,
-    )
-    try:
-        assert process.hear(time.monotonic() + 10) == f"[{told}]".encode()
-    finally:
-        process.end()
+def test_an_interpreter_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/bash\nsleep 300\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(boot, "SECONDS", 0.2)
+    assert boot.compile_all(session_of(tmp_path, {"base": python})) == {}
+    assert reaping.descendants(os.getpid()) == set()
 
 
-def test_compiling_imports_nothing_of_the_revision(tmp_path: Path, archive: Path) -> None:
-    made = make_environment(tmp_path / "one", {"tiny.py": ""})
-    python = made / "env" / "bin" / "python"
-    (site,) = (made / "env" / "lib").glob("python3*/site-packages")
-    (site / "hook.pth").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'ran')!r}).touch()\n")
-    subprocess.run([python, "-c", ""], check=True)
-    assert (tmp_path / "ran").exists()
-    (tmp_path / "ran").unlink()
-    assert boot.compiled(str(python), [str(archive), PACKAGE])
-    assert not (tmp_path / "ran").exists()
+def test_compiling_imports_nothing_of_the_revision(tmp_path: Path) -> None:
+    session = session_of(tmp_path)
+    (site,) = (tmp_path / "one" / "env" / "lib").glob("python3*/site-packages")
+    ran = tmp_path / "ran"
+    (site / "hook.pth").write_text(f"import pathlib; pathlib.Path({str(ran)!r}).touch()\n")
+    subprocess.run([session.revisions["base"].python, "-c", ""], check=True)
+    assert ran.exists()
+    ran.unlink()
+    for memory in boot.compile_all(session).values():
+        os.close(memory)
+    assert not ran.exists()
