@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import functools
+import inspect
 import json
 import math
+import operator
 import runpy
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -376,6 +380,41 @@ def test_setup_takes_a_seed_where_its_parameter_is_one() -> None:
     assert calls.takes_seed(lambda number: number)
     assert not calls.takes_seed(lambda: None)
     assert not calls.takes_seed(lambda size=1000: size)
+
+
+@functools.wraps(lambda seed: seed)
+def wrapped(*args: Any) -> Any:
+    return args
+
+
+def signed(*args: Any) -> Any:
+    return args
+
+
+signed.__signature__ = inspect.signature(lambda seed: seed)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda seed: seed, lambda a, /, b, *, c=1: a, lambda *args, seed=1: seed, lambda a=1, *args: a, lambda: None,
+        functools.partial(lambda a, b: a, 1), Path("x").exists, Path, operator.itemgetter, wrapped, signed, len,
+    ],
+    ids=str,
+)  # fmt: skip
+def test_parameters_are_those_that_a_signature_names(function: Any) -> None:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        found = [one for one in inspect.signature(function).parameters.values() if one.kind in kinds]
+    except ValueError:
+        assert calls._parameters(function) is None
+    else:
+        assert calls._parameters(function) == [(one.name, one.default is one.empty) for one in found]
+
+
+def test_a_function_that_does_not_tell_its_parameters_is_given_the_data() -> None:
+    module = SimpleNamespace(**{**dict.fromkeys(calls.REQUIRED, len), "experiment": operator.itemgetter(1)})
+    assert calls.Contract(module).experiment([1, 2]) == 2
 
 
 def test_the_reference_goes_where_its_name_says() -> None:
