@@ -111,6 +111,9 @@ def recompute(result: Mapping[str, Any], *, rule: Rule | None = None) -> Recompu
     else:
         differences = [
             *_differences({**statistics, "verdict": written}, numbers(summary, rounds)),
+            *_differences(
+                result, {"noise_floor_percent": summary.noise_floor_percent} if result.get("role") == "base" else {}
+            ),
             *_missing_flags(result, summary),
             *_about_card(result, raw, names[1]),
         ]

@@ -113,6 +113,14 @@ def test_base_that_differed_from_itself_differs_again(tmp_path: Path) -> None:
     assert (found.verdict, found.why, found.differences) == ("incomparable", evidence["tail"], ())
 
 
+def test_the_noise_floor_of_base_beside_itself_is_found_again_or_named(tmp_path: Path) -> None:
+    result = written(tmp_path, make_rounds(rounds=16, ratio=1.01, noise=0.002, other="base2"), role="base")
+    assert result["noise_floor_percent"] == pytest.approx(1.0, abs=0.2)
+    assert recompute(result).differences == ()
+    result["noise_floor_percent"] = 0.1
+    assert [one.field for one in recompute(result).differences] == ["noise_floor_percent"]
+
+
 def test_a_clock_ratio_that_was_written_over_is_named(tmp_path: Path) -> None:
     result = written(tmp_path, gpu_rounds())
     result["gpu"] = {"clock_ratio": 1.0, "degraded": True}
