@@ -397,11 +397,20 @@ signed.__signature__ = inspect.signature(lambda seed: seed)  # type: ignore[attr
 @pytest.mark.parametrize(
     "function",
     [
-        lambda seed: seed, lambda a, /, b, *, c=1: a, lambda *args, seed=1: seed, lambda a=1, *args: a, lambda: None,
-        functools.partial(lambda a, b: a, 1), Path("x").exists, Path, operator.itemgetter, wrapped, signed, len,
+        pytest.param(lambda seed: seed, id="one"),
+        pytest.param(lambda a, /, b, *, c=1: a, id="every-kind"),
+        pytest.param(lambda *args, seed=1: seed, id="keyword-after-many"),
+        pytest.param(lambda a=1, *args: a, id="default-and-many"),
+        pytest.param(lambda: None, id="none"),
+        pytest.param(functools.partial(lambda a, b: a, 1), id="partial"),
+        pytest.param(Path("x").exists, id="method"),
+        pytest.param(Path, id="class"),
+        pytest.param(operator.itemgetter, id="class-in-c"),
+        pytest.param(wrapped, id="wrapped"),
+        pytest.param(signed, id="own-signature"),
+        pytest.param(len, id="in-c"),
     ],
-    ids=str,
-)  # fmt: skip
+)
 def test_parameters_are_those_that_a_signature_names(function: Any) -> None:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
