@@ -209,6 +209,8 @@ class Measurement(ApiModel):
     Attributes:
         budget_seconds: measuring time of one Job.
         minimum_effect_percent: a smaller effect is `negligible`.
+        precision_percent: measure on, as far as the budget goes, until the interval reaches no further than this to either side (0: all
+            that the budget has room for); by default a verdict is enough.
         revisions: base and head, and main unless it is left out.
         timeout_seconds: of one Job's measuring, images and environments not counted.
     """
@@ -219,6 +221,7 @@ class Measurement(ApiModel):
 
     budget_seconds: Annotated[StrictInt, Field(ge=1, le=24 * 3600)] = 300
     minimum_effect_percent: Percent = "2"
+    precision_percent: Percent | None = None
     revisions: Annotated[
         tuple[RevisionName, ...], Field(max_length=3, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = ("base", "head", "main")

@@ -228,6 +228,7 @@ def measure(commit: Commit, progress: Progress, job: JobId, *, role: Role) -> Me
         path=import_path(commit),
         budget_seconds=spec.measurement.budget_seconds,
         minimum_effect_percent=spec.measurement.minimum_effect_percent,
+        precision_percent=spec.measurement.precision_percent,
         timeout_seconds=spec.measurement.timeout_seconds,
         ask_better=role == "base" and repairs.ask_better(progress),
         seed=seed(job.name),

@@ -42,6 +42,7 @@ spec:
   measurement:
     budgetSeconds: 300 @@ measuring time of one Job
     minimumEffectPercent: "2" @@ less than this is `negligible`
+    # precisionPercent: "1" @@ measure on until the interval reaches no further to either side; default: until there is a verdict
 """
 
 

@@ -208,6 +208,7 @@ class MeasureRequest(Request):
         test: digest of the script.
         origin: `given` tests are flagged where generated ones are refused.
         inputs: digest of what head's prepare collected.
+        precision_percent: the half-width of the interval that is measured for; None: that of any verdict.
         ask_better: a generated test with a low share ends the base Job once, before base/base.
         floor_percent: what base came out apart from itself, on head and main.
         floor_node: the node that it was measured on.
@@ -223,6 +224,7 @@ class MeasureRequest(Request):
     path: tuple[str, ...] = ()
     budget_seconds: int = 300
     minimum_effect_percent: str = "2"
+    precision_percent: str | None = None
     timeout_seconds: int = 3600
     ask_better: bool = False
     floor_percent: str | None = None

@@ -1,4 +1,4 @@
-"""How many rounds: until a planned look sees a verdict, the budget is spent, or the last look is done. The statistics are `ranks`'s.
+"""How many rounds: until a planned look sees a verdict, and as precise a one as was asked for, the budget is spent, or the last look is done. The statistics are `ranks`'s.
 
 A round is kept or discarded whole, and only for a cause that the parent itself saw.
 """
@@ -34,17 +34,22 @@ def _fraction(plan: Dict[str, Any], name: str) -> float:
     return float(plan.get(name) or 0) / 100
 
 
-def _look(judged: ranks.Judgement, *, doubtful: bool) -> str:
+def _wanted(plan: Dict[str, Any]) -> float:
+    """The half-width in log units that is measured for once there is a verdict."""
+    return math.inf if plan.get("precision_percent") is None else math.log1p(_fraction(plan, "precision_percent"))
+
+
+def _look(judged: ranks.Judgement, *, doubtful: bool, wide: bool) -> str:
     said = "{} rounds: {}".format(judged.rounds, judged.verdict)
     if judged.interval is not None:
         said += ", {:.3f} times as fast [{:.3f}, {:.3f}]".format(judged.speedup, *judged.interval)
     if doubtful:
         return said + ", if later calls do not live on the first: more rounds will tell"
-    if judged.stop or judged.verdict == "inconclusive" or judged.rounds >= ranks.LOOKS[-1]:
+    settled = judged.stop and not wide
+    if settled or judged.verdict == "inconclusive" or judged.rounds >= ranks.LOOKS[-1]:
         return said
-    return said + ": more rounds will tell {}".format(
-        "by how much" if judged.verdict in ("faster", "slower") else "whether it stays that small"
-    )
+    small = not judged.stop and judged.verdict not in ("faster", "slower")
+    return said + ": more rounds will tell {}".format("whether it stays that small" if small else "by how much")
 
 
 def run_rounds(
@@ -54,7 +59,7 @@ def run_rounds(
     *,
     doubts: Optional[Callable[[List[Dict[str, Any]]], bool]] = None,
 ) -> None:
-    """Run rounds until a planned look sees a verdict, the budget is spent or the last look is done.
+    """Run rounds until a planned look sees a verdict as precise as asked for, the budget is spent or the last look is done.
 
     Args:
         one_round: index to raw line.
@@ -63,6 +68,7 @@ def run_rounds(
     begin = time.monotonic()
     budget = float(session.plan["budget_seconds"])
     delta, floor = _fraction(session.plan, "minimum_effect_percent"), _fraction(session.plan, "floor_percent")
+    wanted = _wanted(session.plan)
     kept: List[Dict[str, Any]] = []
     index, slowest = 0, 0.0
     while len(kept) < ranks.LOOKS[-1]:
@@ -88,8 +94,9 @@ def run_rounds(
             ratios = log_ratios(kept, session.other)
             judged = ranks.judge(ratios, delta=delta, floor=floor, human_performance=ratio)
             doubtful = judged.stop and doubts is not None and doubts(kept)
-            session.said.say(_look(judged, doubtful=doubtful))
-            if judged.stop and not doubtful:
+            wide = judged.half_width is not None and judged.half_width > wanted
+            session.said.say(_look(judged, doubtful=doubtful, wide=wide))
+            if judged.stop and not doubtful and not wide:
                 measured.stopped = "verdict"
                 return
     measured.stopped = "rounds"

@@ -217,6 +217,7 @@ def _plan(session: Session, kind: str, frozen: Optional[choices.Frozen], *, sing
         "loops": frozen.loops if frozen else 1,
         "granularity": "function" if kind == scripts.SIX else "process",
         "budget_seconds": session.plan["budget_seconds"],
+        "precision_percent": session.plan.get("precision_percent"),
         "order": "sample" if frozen and frozen.together else "process",
         "gc": "enabled",
         "cpus": session.cpus,

@@ -232,7 +232,12 @@ def _result(
         "gpu": card,
         "words": [
             *sentences.describe(
-                summary, role=request.role, other=other, flags=flags, isolation=fingerprint["isolation"]
+                summary,
+                role=request.role,
+                other=other,
+                flags=flags,
+                isolation=fingerprint["isolation"],
+                precision_percent=None if request.precision_percent is None else float(request.precision_percent),
             ),
             *sentences.describe_card(card, other=other),
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from isobench_runner.harness.ranks import LOOKS
@@ -56,9 +57,15 @@ def _width(estimate: Estimate) -> float:
     return estimate.interval[1] / estimate.interval[0] - 1 if estimate.interval else 0.0
 
 
-def describe(summary: Summary, *, role: str, other: str, flags: list[str], isolation: str) -> list[str]:
-    """Sentences for the record and the report, the most important first."""
-    sentences = [_headline(summary, role=role, other=other), *_missing(summary)]
+def describe(
+    summary: Summary, *, role: str, other: str, flags: list[str], isolation: str, precision_percent: float | None = None
+) -> list[str]:
+    """Sentences for the record and the report, the most important first.
+
+    Args:
+        precision_percent: the half-width that was asked for, where one was.
+    """
+    sentences = [_headline(summary, role=role, other=other), *_missing(summary), *_wide(summary, precision_percent)]
     if role != "base":
         sentences += [*_start(summary, other), *_unproved(summary), *_cores(summary, other), *_bound(summary, other)]
     if summary.disturbed:
@@ -107,6 +114,15 @@ def _missing(summary: Summary) -> list[str]:
             f"Base beside itself came out up to {rule.floor * 100:.1f} % apart on this node: smaller effects are not believed."
         )
     return sentences
+
+
+def _wide(summary: Summary, wanted: float | None) -> list[str]:
+    """What it would take to be as precise as was asked for."""
+    seen, rounds = summary.half_width_percent, summary.judgement.rounds
+    if not wanted or seen is None or seen <= wanted:
+        return []
+    more = more_rounds(max(rounds + 1, math.ceil(rounds * (seen / wanted) ** 2)))
+    return [f"The interval reaches {seen:.2g} % to either side, and {wanted:g} % was asked for: {more}."]
 
 
 def more_rounds(needed: int) -> str:

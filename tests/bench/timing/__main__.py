@@ -41,8 +41,10 @@ def measure(pairs: tuple[Pair, ...], tools: list[str], levels: list[str], *, bud
                     continue
                 with load.neighbours(seed + pair.number) if level == "loaded" else nullcontext():
                     for tool in order:
-                        reading = take(tool, pair, level, sides.of(pair), budget=budget, seed=seed * 1000 + pair.number)
-                        readings.write(out, reading)
+                        for one in take(
+                            tool, pair, level, sides.of(pair), budget=budget, seed=seed * 1000 + pair.number
+                        ):
+                            readings.write(out, one)
             print(f"pair {pair.number + 1} of {len(pairs)}: {pair.base}/{pair.head} units", file=sys.stderr, flush=True)
 
 

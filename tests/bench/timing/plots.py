@@ -10,6 +10,7 @@ from html import escape
 from .figures import widths_by_rounds
 from .pairs import LEVELS
 from .readings import Reading
+from .tools import WHOLE
 
 COLOURS = {"as it is": "#2b6cb0", "loaded": "#c05621"}
 ROUNDS = (6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -90,7 +91,7 @@ def rounds_against_width(readings: Sequence[Reading]) -> str:
     drawing.text(337, 350, "rounds")
     drawing.text(64, 22, f"{drawing.title} (of runs that long): median, and dashed nine of ten", anchor="start")
     for number, level in enumerate(LEVELS):
-        rows = widths_by_rounds([one for one in readings if one.tool == "isobench"], level, ROUNDS)
+        rows = widths_by_rounds([one for one in readings if one.tool == WHOLE], level, ROUNDS)
         if not rows:
             continue
         drawing.line([(x.at(n), y.at(middle)) for n, middle, _ in rows], COLOURS[level], width=2.5)

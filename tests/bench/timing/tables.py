@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from .figures import Figures, Target, figures, targets
 from .pairs import LEVELS
 from .readings import Reading
-from .tools import OPTIONS, TOOLS
+from .tools import OPTIONS, WHOLE
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -18,7 +18,7 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def every_figure(readings: Sequence[Reading]) -> tuple[Figures, ...]:
     """Of every tool under every level that was measured."""
-    found = [figures(readings, tool, level) for level in LEVELS for tool in TOOLS]
+    found = [figures(readings, tool, level) for level in LEVELS for tool in OPTIONS]
     return tuple(one for one in found if one is not None)
 
 
@@ -75,20 +75,15 @@ def _row(one: Figures, sizes: Sequence[int]) -> list[str]:
 
 def against_targets(every: Sequence[Figures]) -> str:
     """isobench beside the numbers to reach, missed ones said so."""
-    ours = [one for one in every if one.tool == "isobench"]
+    ours = [one for one in every if one.tool in ("isobench", WHOLE)]
     if not ours:
         return "isobench read nothing, so no target was met or missed."
-    columns = [targets(one) for one in ours]
-    rows = [
-        [several[0].what, several[0].wanted, *(_seen(one, several[0].wanted) for one in several)]
-        for several in zip(*columns, strict=True)
-    ]
-    return markdown(["isobench", "target", *(f"the machine {one.level}" for one in ours)], rows)
+    rows = [[several[0].what, *map(_seen, several)] for several in zip(*map(targets, ours), strict=True)]
+    return markdown(["", *(f"{one.tool}, the machine {one.level}" for one in ours)], rows)
 
 
-def _seen(target: Target, wanted: str) -> str:
-    own = "" if target.wanted == wanted else f" (target: {target.wanted})"
-    return target.seen + own + {True: "", False: ", **missed**", None: ""}[target.met]
+def _seen(target: Target) -> str:
+    return f"{target.seen} ({target.wanted}{', **missed**' if target.met is False else ''})"
 
 
 def how() -> str:

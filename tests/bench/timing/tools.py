@@ -13,12 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
-from isobench_runner.stats.rounds import parse_rounds
-from isobench_runner.stats.summary import Rule, summarise
+from isobench_runner.harness import ranks
+from isobench_runner.stats.rounds import Round, parse_rounds
+from isobench_runner.stats.summary import Rule, Summary, summarise
 from support.prepared import Job
 
 from . import rules
@@ -26,15 +30,19 @@ from .pairs import SCRIPT, Pair
 from .readings import Reading
 
 Side = Path
-Found = Mapping[str, object]
+Found = dict[str, Any]
+WHOLE = "isobench, whole budget"
+"""A second reading of the same rounds: all of them, where `isobench` has those up to the look that would have ended it."""
 MINIMUM_EFFECT_PERCENT = 2
+SIDES = (attrgetter("base"), attrgetter("other"))
 CALLS_IN_SCRIPT = 20
 TIMEIT_PROCESSES = 5
 ASV_ROUNDS = 2
 PYPERF = ["-p", "10", "-n", "3", "-w", "1", "--min-time", "0.02", "--quiet", "--inherit-environ=PYTHONPATH"]
 HYPERFINE = ["--shell=none", "--warmup", "1", "--runs", "10", "--style", "none"]
 OPTIONS = {
-    "isobench": "the harness, as `isobench run` starts it; claims a difference where its interval excludes 1",
+    "isobench": "the harness, as `isobench run` starts it; claims a difference where its interval excludes 1. The rounds up to the look that ends it",
+    WHOLE: 'all rounds of the same measuring, as `precisionPercent: "0"` asks for: to 128, or what the budget has room for',
     "timeit": "five fresh processes of one call per side, all of base before any of head (GSO's order); claims at 1.2 times, GSO's rule",
     "pyperf": f"`pyperf timeit {' '.join(PYPERF[:-2])}` per side, less than its default of 20 processes; its own `compare_to`",
     "hyperfine": f"`hyperfine {' '.join(HYPERFINE[:-2])}` of a script of {CALLS_IN_SCRIPT} calls; the Welch test that comes with it, p < .05",
@@ -73,7 +81,8 @@ def _run(command: list[str], side: Side, **more: str) -> str:
 
 
 def isobench(pair: Pair, sides: tuple[Side, Side], *, budget: int, seed: int) -> Found:
-    """The packed harness over both sides, and what the trusted report computes from its rounds."""
+    """The packed harness over both sides, and what the trusted report computes from its rounds: those up to the look that ends it, and all."""
+    begin = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         job = Job(Path(scratch), {"base": sides[0], "head": sides[1]})
         found = job.measure(
@@ -83,25 +92,48 @@ def isobench(pair: Pair, sides: tuple[Side, Side], *, budget: int, seed: int) ->
             budget_seconds=budget,
             seed=seed,
             minimum_effect_percent=str(MINIMUM_EFFECT_PERCENT),
+            precision_percent="0",
         )
     if found.reason is not None:
         raise ToolError(f"{found.reason}: {str(found.outcome.get('tail'))[-300:]}")
     content = "\n".join(json.dumps(item) for item in found.rounds).encode()
     rounds = parse_rounds(content, base="base", other="head")[0]
-    summary = summarise(
-        rounds, loops=found.run["plan"]["loops"], rule=Rule(delta=MINIMUM_EFFECT_PERCENT / 100),
-        distinct_inputs=(found.run["calibration"] or {}).get("distinct") is True,
-    )  # fmt: skip
+    distinct = (found.run["calibration"] or {}).get("distinct") is True
+    rule = Rule(delta=MINIMUM_EFFECT_PERCENT / 100)
+    read = partial(summarise, loops=found.run["plan"]["loops"], rule=rule, distinct_inputs=distinct)
+    ends = until_the_look_that_ends_it(rounds)
+    beyond = sum(sum(item["spent_ns"]) for item in found.rounds[len(ends) :]) / 1e9
+    took = time.monotonic() - begin
+    whole = {**_found(read(rounds), rounds), "wall_seconds": round(took, 2)}
+    return {**_found(read(ends), ends), "wall_seconds": round(took - beyond, 2), WHOLE: whole}
+
+
+def _logs(rounds: tuple[Round, ...]) -> tuple[float, ...]:
+    return tuple(rules.log_ratio(one.base.median_ns, one.other.median_ns) for one in rounds if one.discarded is None)
+
+
+def until_the_look_that_ends_it(rounds: tuple[Round, ...]) -> tuple[Round, ...]:
+    """The rounds after which a measuring that nobody wants to be more precise stops; all, where no look ends it."""
+    delta = MINIMUM_EFFECT_PERCENT / 100
+    for end in range(1, len(rounds) + 1):
+        kept = [one for one in rounds[:end] if one.discarded is None]
+        if rounds[end - 1].discarded is None and len(kept) in ranks.LOOKS:
+            means = [fmean(sample.ns for one in kept for sample in side(one).samples) for side in SIDES]
+            if ranks.judge(_logs(rounds[:end]), delta=delta, human_performance=means[0] / means[1]).stop:
+                return rounds[:end]
+    return rounds
+
+
+def _found(summary: Summary | None, rounds: tuple[Round, ...]) -> Found:
     if summary is None or summary.judgement.interval is None:
         raise ToolError(f"{len(rounds)} rounds are too few; raise --budget")
     low, high = summary.judgement.interval
-    kept = [one for one in rounds if one.discarded is None]
     return {
         "ratio": summary.judgement.speedup,
         "claims": low > 1 or high < 1,
         "low": low,
         "high": high,
-        "logs": tuple(rules.log_ratio(one.base.median_ns, one.other.median_ns) for one in kept),
+        "logs": _logs(rounds),
         "cpu_ratio": summary.cpu.speedup if summary.cpu is not None else None,
         "words": summary.judgement.verdict,
     }
@@ -170,22 +202,25 @@ TOOLS: dict[str, Tool] = {
 }
 
 
-def take(name: str, pair: Pair, level: str, sides: tuple[Side, Side], *, budget: int, seed: int) -> Reading:
-    """One reading, whatever comes of it."""
+def take(name: str, pair: Pair, level: str, sides: tuple[Side, Side], *, budget: int, seed: int) -> tuple[Reading, ...]:
+    """What one tool read, whatever came of it; isobench's is read twice."""
     load = os.getloadavg()[0]
     begin = time.monotonic()
-    found: Found
     try:
-        found = TOOLS[name](pair, sides, budget=budget, seed=seed)
+        found = {**TOOLS[name](pair, sides, budget=budget, seed=seed)}
     except (ToolError, subprocess.TimeoutExpired) as error:
         found = {"ratio": None, "claims": False, "words": re.sub(r"\s+", " ", str(error))[-300:]}
-    return Reading(
-        tool=name,
-        pair=pair.number,
-        level=level,
-        percent=pair.percent,
-        truth=pair.truth,
-        wall_seconds=round(time.monotonic() - begin, 2),
-        load=round(load, 2),
-        **found,  # type: ignore[arg-type]
+    took = {"wall_seconds": round(time.monotonic() - begin, 2)}
+    several = {name: found} if WHOLE not in found else {WHOLE: found.pop(WHOLE), name: found}
+    return tuple(
+        Reading(
+            tool=tool,
+            pair=pair.number,
+            level=level,
+            percent=pair.percent,
+            truth=pair.truth,
+            load=round(load, 2),
+            **{**took, **one},
+        )
+        for tool, one in several.items()
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -82,3 +84,36 @@ def test_a_look_tells_what_it_sees_and_why_the_measuring_goes_on(tmp_path: Path)
     assert ": faster, 1." in first
     assert first.endswith(": more rounds will tell by how much")
     assert last.endswith("]")
+
+
+def spread(index: int, *, ratio: float = 1.5, noise: float = 0.02) -> dict[str, Any]:
+    return line(index, ratio=ratio * math.exp(random.Random(index).gauss(0, noise)))
+
+
+@pytest.mark.parametrize(
+    ("precision", "rounds", "stopped"),
+    [(None, 8, "verdict"), ("9", 8, "verdict"), ("1.2", 32, "verdict"), ("0", 128, "rounds")],
+)
+def test_a_verdict_is_measured_on_until_it_is_as_precise_as_was_asked(
+    tmp_path: Path, precision: str | None, rounds: int, stopped: str
+) -> None:
+    measured = Measured()
+    looks.run_rounds(session(tmp_path, precision_percent=precision), measured, spread)
+    assert (len(measured.rounds), measured.stopped) == (rounds, stopped)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "noise", "precision", "why"),
+    [
+        (1.5, 0.02, "0", "by how much"),
+        (1.0, 0.001, "0", "by how much"),
+        (1.015, 0.006, None, "whether it stays that small"),
+    ],
+)
+def test_a_look_says_what_more_rounds_are_for(
+    tmp_path: Path, ratio: float, noise: float, precision: str | None, why: str
+) -> None:
+    told = session(tmp_path, precision_percent=precision)
+    looks.run_rounds(told, Measured(), lambda index: spread(index, ratio=ratio, noise=noise))
+    said = told.said.log().decode()
+    assert why in said, said

@@ -62,6 +62,28 @@ def test_the_verdict_comes_from_the_raw_samples(tmp_path: Path, ratio: float, no
     assert len(found.message(request()).encode()) <= MAX_MESSAGE_BYTES
 
 
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (None, ""),
+        ("0", ""),
+        ("2", ""),
+        ("1", "% to either side, and 1 % was asked for: raise measurement.budgetSeconds"),
+        ("0.1", "% to either side, and 0.1 % was asked for: a Job takes 128 at most"),
+    ],
+)
+def test_an_interval_wider_than_was_asked_for_says_what_would_narrow_it(
+    tmp_path: Path, wanted: str | None, words: str
+) -> None:
+    write_out(tmp_path, make_rounds(rounds=16, ratio=1.5, noise=0.02))
+    found, store = report(tmp_path, request(precision_percent=wanted))
+    result = store.get_json(found.data["result"])
+    assert 1 < result["statistics"]["half_width_percent"] < 2
+    told = " ".join(result["words"])
+    assert words in told
+    assert ("was asked for" in told) is bool(words)
+
+
 def test_a_speedup_written_by_the_worker_changes_nothing(tmp_path: Path) -> None:
     write_out(tmp_path, make_rounds(rounds=8, ratio=1.0, noise=0.001), speedup=99.0, verdict="faster")
     found, _ = report(tmp_path)

@@ -66,6 +66,7 @@ def run(request: MeasureRequest, output: Path, store: Store) -> None:
         "changed": inputs["changed"],
         "budget_seconds": request.budget_seconds,
         "minimum_effect_percent": request.minimum_effect_percent,
+        "precision_percent": request.precision_percent,
         "floor_percent": request.floor_percent,
         "timeout_seconds": request.timeout_seconds,
         "ask_better": request.ask_better,
