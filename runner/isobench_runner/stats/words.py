@@ -35,6 +35,8 @@ DISAGREE = 1.15
 """Cold, CPU and warm ratios further apart than this factor are worth a sentence."""
 WAITED = 0.1
 """A share of waiting for the CPU that is worth a sentence."""
+REVIEWED = 10
+"""A speedup beyond which a person should look, as KernelBench's rules have it."""
 RESTLESS = 3.0
 """A wall clock whose interval is this much wider than that of CPU time says more about the node than about the change."""
 
@@ -67,7 +69,7 @@ def describe(
     """
     sentences = [_headline(summary, role=role, other=other), *_missing(summary), *_wide(summary, precision_percent)]
     if role != "base":
-        sentences += [*_start(summary, other), *_unproved(summary), *_cores(summary, other), *_bound(summary, other)]
+        sentences += [*_start(summary, other), *_unproved(summary), *_cores(summary, other), *_large(summary, other)]
     if summary.disturbed:
         whole = summary.discarded + summary.judgement.rounds
         sentences.append(
@@ -193,12 +195,18 @@ def _cores(summary: Summary, other: str) -> list[str]:
     return []
 
 
-def _bound(summary: Summary, other: str) -> list[str]:
-    if not summary.lower_bound:
-        return []
-    return [
-        f"A sample of {other} is shorter than a millisecond, so what timing itself costs counts in it: read the ratio as at least {summary.judgement.speedup:.0f}."
-    ]
+def _large(summary: Summary, other: str) -> list[str]:
+    """What to think of a ratio that few honest changes reach."""
+    sentences = []
+    if summary.judgement.verdict == "faster" and summary.judgement.speedup > REVIEWED:
+        sentences.append(
+            f"{other} is more than {REVIEWED} times as fast: most gains of that size leave work out. Read the change, and what the test's check compares, before publishing it."
+        )
+    if summary.lower_bound:
+        sentences.append(
+            f"A sample of {other} is shorter than a millisecond, so what timing itself costs counts in it: read the ratio as at least {summary.judgement.speedup:.0f}."
+        )
+    return sentences
 
 
 def describe_card(card: dict[str, Any], *, other: str) -> list[str]:

@@ -67,6 +67,11 @@ def said(summary: Summary) -> str:
     return " ".join(words.describe(summary, role="head", other="head", flags=flags, isolation="bubblewrap"))
 
 
+@pytest.mark.parametrize(("head", "reviewed"), [(5.5, False), (4.5, True), (50, False), (500, False)])
+def test_a_gain_of_more_than_ten_times_is_for_a_person_to_read(head: float, reviewed: bool) -> None:
+    assert ("before publishing it" in said(summary_of(rounds_of({"warm": 50}, {"warm": head})))) is reviewed
+
+
 @pytest.mark.parametrize(
     ("base", "head", "distinct", "flags", "sentence"),
     [
