@@ -102,7 +102,7 @@ def isobench(pair: Pair, sides: tuple[Side, Side], *, budget: int, seed: int) ->
     rule = Rule(delta=MINIMUM_EFFECT_PERCENT / 100)
     read = partial(summarise, loops=found.run["plan"]["loops"], rule=rule, distinct_inputs=distinct)
     ends = until_the_look_that_ends_it(rounds)
-    beyond = sum(sum(item["spent_ns"]) for item in found.rounds[len(ends) :]) / 1e9
+    beyond = sum(sum(item["spent_ns"].values()) for item in found.rounds[len(ends) :]) / 1e9
     took = time.monotonic() - begin
     whole = {**_found(read(rounds), rounds), "wall_seconds": round(took, 2)}
     return {**_found(read(ends), ends), "wall_seconds": round(took - beyond, 2), WHOLE: whole}
