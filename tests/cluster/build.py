@@ -111,7 +111,8 @@ def build(layout: Layout, tool: Tool, *, only: str | None = None) -> Path:
             command += ["-tags", tool.tags]
         done = subprocess.run([*command, package], cwd=HERE / "tools" / tool.module, env=environment, check=False)
         if done.returncode != 0:
-            raise SystemExit(f"{name} did not build; see above")
+            needs = "; it takes C headers: apt-get install gcc libc6-dev pkg-config libseccomp-dev" if tool.cgo else ""
+            raise SystemExit(f"{name} did not build; see above{needs}")
         (target / f".{name}").rename(target / name)
         print(f"built {name} in {time.monotonic() - started:.0f} s", flush=True)
     return target
