@@ -40,6 +40,7 @@ class Pilot:
         calls: made outside of the protocol, the first one cold.
         setup_ns, copy_ns: of making inputs and of copying them; the latter None where it was not asked or cannot be done.
         inputs: digests of the inputs of two seeds.
+        changes: whether a short call was seen to change its input.
         restless: whether it worked before the first call, although nothing was asked of it.
         peak_bytes: of memory.
     """
@@ -52,6 +53,7 @@ class Pilot:
     copy_ns: Optional[int] = None
     children_ns: int = 0
     inputs: Sequence[Optional[str]] = (None, None)
+    changes: bool = False
     restless: bool = False
     peak_bytes: int = 0
 
@@ -121,9 +123,9 @@ def _affordable(session: Session, call_ns: int, *, least: int) -> int:
 
 def _closer_look(worker: Worker, found: Pilot, draw: Any, *, settle: bool) -> Pilot:
     """Settle where inputs come from, and see whether seeds make a difference."""
+    call_ns = median(found.calls.wall_ns[1:] or found.calls.wall_ns)
+    looped = call_ns < choices.SHORT_NS
     if settle:
-        call_ns = median(found.calls.wall_ns[1:] or found.calls.wall_ns)
-        looped = call_ns < choices.SHORT_NS
         copy = worker.ask("copy").get("copy_ns")
         copy_ns = copy if type(copy) is int and copy >= 0 else None
         sample_ns = max(call_ns, choices.LONG_ENOUGH_NS) if looped else call_ns
@@ -135,6 +137,9 @@ def _closer_look(worker: Worker, found: Pilot, draw: Any, *, settle: bool) -> Pi
         digests = worker.ask("digests", seeds=[draw.randrange(1 << 31) for _ in range(2)]).get("digests")
         if isinstance(digests, list) and len(digests) == 2:
             found = replace(found, inputs=[str(one) if one else None for one in digests])
+    if looped and found.mode != "once":
+        changes = worker.ask("changes", seed=draw.randrange(1 << 31)).get("changes")
+        found = replace(found, changes=changes is True)
     return found
 
 
@@ -179,7 +184,8 @@ def calibrate(session: Session) -> Frozen:
     other = pilot(session, session.other, number=0, calls=MAX_WARMUPS, mode=base.mode)
     pilots, once = [base, other], state or base.mode == "once"
     call_ns, other_call_ns = (_call_ns(one, state=state) for one in pilots)
-    loops = 1 if once else _loops(session, base.mode, call_ns, other_call_ns)
+    changes = any(one.changes for one in pilots)
+    loops, ring = (1, None) if once else _loops(session, base.mode, call_ns, other_call_ns, changes=changes)
     if state:
         session.flag("state_between_calls")
     if loops > 1 or call_ns < choices.SHORT_NS:
@@ -195,6 +201,7 @@ def calibrate(session: Session) -> Frozen:
         warmups=0 if state else max(choices.warmups_needed(one.calls) for one in pilots),
         k=1 if once else min(PILOT_SAMPLES, _affordable(session, loops * call_ns, least=2)),
         loops=loops,
+        ring=ring,
         mode=base.mode,
         seeded=base.seeded,
         distinct=_distinct(base),
@@ -223,7 +230,8 @@ def _with_samples(session: Session, frozen: Frozen) -> Frozen:
         [[[one["wall_ns"] for one in line["samples"][name]] for name in session.names] for line in lines]
     )
     k = frozen.k if frozen.k == 1 else choices.samples_per_round(round_ns, sample_ns, ratio)
-    distinct = False if measured.repeats else frozen.distinct
+    repeats = measured.fewest_inputs is not None and measured.fewest_inputs < frozen.loops
+    distinct = False if repeats else frozen.distinct
     return replace(
         frozen, k=k, round_ns=int(round_ns), sample_ns=int(sample_ns), variance_ratio=round(ratio, 3), distinct=distinct
     )
@@ -234,22 +242,43 @@ def _call_ns(seen: Pilot, *, state: bool) -> int:
     return int(walls[0] if state else median(walls[1:] or walls))
 
 
-def _loops(session: Session, mode: str, call_ns: int, other_call_ns: int) -> int:
-    loops = 1
-    if call_ns < choices.SHORT_NS:
-        draw = session.draw("loops")
-        with session.worker("base") as worker:
-            worker.load()
-            worker.ask("setup", seed=draw.randrange(1 << 31), mode=mode)
+def _loops(
+    session: Session, mode: str, call_ns: int, other_call_ns: int, *, changes: bool
+) -> Tuple[int, Optional[int]]:
+    """Calls per sample, and how many inputs they take turns with (None for one call).
 
-            def sample_ns(loops: int) -> int:
-                seen = take_sample(worker, seeds=[draw.randrange(1 << 31)], loops=loops, keep=False)
-                return int(seen.raw["wall_ns"]) - int(seen.raw["run_delay_ns"])
+    Args:
+        changes: whether a call changes its input, so that no two calls may share one.
+    """
+    draw = session.draw("loops")
+    budget = float(session.plan["budget_seconds"])
+    if (
+        call_ns >= choices.SHORT_NS
+        and choices.loops_for_both(1, base_ns=call_ns, other_ns=other_call_ns, budget_seconds=budget) == 1
+    ):
+        return 1, None
+    with session.worker("base") as worker:
+        worker.load()
+        worker.ask("setup", seed=draw.randrange(1 << 31), mode=mode)
 
-            loops = choices.loops_needed(call_ns, sample_ns)
-    return choices.loops_for_both(
-        loops, base_ns=call_ns, other_ns=other_call_ns, budget_seconds=float(session.plan["budget_seconds"])
-    )
+        def sample_ns(loops: int) -> int:
+            raw = take_sample(worker, seeds=[draw.randrange(1 << 31)], loops=loops, keep=False).raw
+            return int(raw["wall_ns"]) - int(raw["run_delay_ns"])
+
+        ring = _ring(worker, draw.randrange(1 << 31))
+        most = ring if changes else choices.MAX_LOOPS
+        loops = choices.loops_needed(call_ns, sample_ns, most=most)
+        loops = choices.loops_for_both(loops, base_ns=call_ns, other_ns=other_call_ns, budget_seconds=budget, most=most)
+    if changes:
+        words = "a call changes its input, so no two calls of a sample share one of the {} that there is time and memory for"
+        session.check("inputs_change", None, words.format(ring))
+    return loops, min(ring, loops) if loops > 1 else None
+
+
+def _ring(worker: Worker, seed: int) -> int:
+    """How many inputs there is time and memory for."""
+    found = worker.ask("prepare", seeds=[seed], loops=choices.MAX_LOOPS, ring=None, flush=False).get("inputs")
+    return max(1, _whole(found))
 
 
 def _distinct(seen: Pilot) -> Optional[bool]:

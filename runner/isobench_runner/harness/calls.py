@@ -84,10 +84,11 @@ class Contract:
         self._wants_data = _parameters(module.experiment) != []
         self.mode = "seed"
         self._data: Any = None
+        self._seed: Optional[int] = None
 
     def first(self, seed: int, mode: Optional[str]) -> str:
         """Run setup once and settle, or obey, where inputs come from; returns the mode."""
-        self._data = self._run_setup(seed)
+        self._data, self._seed = self._run_setup(seed), seed
         if mode is not None:
             self.mode = mode
         elif self.seeded:
@@ -102,6 +103,10 @@ class Contract:
 
     def can_copy(self) -> bool:
         """Whether the inputs have a deep copy."""
+        if self.mode == "setup":
+            return False
+        if self._data is None and self._seed is not None:
+            self._data = self._run_setup(self._seed)
         try:
             copy.deepcopy(self._data)
         except Exception:
@@ -109,9 +114,13 @@ class Contract:
         return True
 
     def fresh(self, seed: int) -> Any:
-        """Inputs that no sample has used before."""
+        """Inputs that no sample has used before; setup's own first where they are those of this seed, so that an engine is not built beside another."""
         if self.mode in ("seed", "setup"):
-            return self._run_setup(seed)
+            data, self._data = self._data, None
+            if data is None or seed != self._seed:
+                data = None
+                data = self._run_setup(seed)
+            return data
         if self.mode == "copy":
             return copy.deepcopy(self._data)
         return self._data

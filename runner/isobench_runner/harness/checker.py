@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from .choices import Frozen
 from .events import Fall
 from .parent import Worker
+from .sampling import take_sample
 from .session import Session
 from .tally import Measured
 
@@ -108,8 +109,8 @@ def _unseen(session: Session, frozen: Frozen) -> Optional[Tuple[str, str]]:
     for name in ("base", session.other):
         with session.worker(name, hashseed=hashseed) as worker:
             worker.load()
-            worker.ask("setup", seed=seed, mode=None)
-            worker.call([seed], keep=True)
+            worker.ask("setup", seed=seed, mode=frozen.mode)
+            take_sample(worker, seeds=[seed], loops=1, keep=True)
             stored.append(worker.store("unseen"))
     session.check("unseen_seed", True, "both revisions ran on a seed that no sample had")
     return stored[0], stored[1]

@@ -33,7 +33,7 @@ class Frozen:
     Attributes:
         warmups: calls before the first sample, on another input than any sample's.
         k: samples per process and round.
-        loops: calls per sample.
+        loops: calls per sample. ring: inputs that the calls of a loop take turns with.
         mode: where inputs come from: seed, copy, setup or once.
         seeded: whether setup takes a seed. distinct: whether different seeds were seen to give different inputs, and every call
             has one of its own.
@@ -58,6 +58,7 @@ class Frozen:
     call_ns: int
     other_call_ns: int
     state: bool
+    ring: Optional[int] = None
     round_ns: int = 0
     sample_ns: int = 0
     variance_ratio: float = 1.0
@@ -136,22 +137,23 @@ def variance_ratio(rounds: Sequence[Sequence[Sequence[int]]]) -> float:
     return max(1 / MAX_VARIANCE_RATIO, min(MAX_VARIANCE_RATIO, ratio))
 
 
-def loops_needed(call_ns: float, sample_ns: Callable[[int], int]) -> int:
+def loops_needed(call_ns: float, sample_ns: Callable[[int], int], *, most: int = MAX_LOOPS) -> int:
     """Calls per sample: one, or for calls below 1 ms a power of two, doubled until a sample takes 10 ms.
 
     Args:
         sample_ns: times one sample of so many calls.
+        most: calls that a sample may have.
     """
     loops = 1
     if call_ns < SHORT_NS:
-        while loops * call_ns < LONG_ENOUGH_NS / 2 and loops < MAX_LOOPS:
+        while loops * call_ns < LONG_ENOUGH_NS / 2 and 2 * loops <= most:
             loops *= 2
-        while sample_ns(loops) < LONG_ENOUGH_NS and loops < MAX_LOOPS:
+        while sample_ns(loops) < LONG_ENOUGH_NS and 2 * loops <= most:
             loops *= 2
     return loops
 
 
-def loops_for_both(loops: int, *, base_ns: float, other_ns: float, budget_seconds: float) -> int:
+def loops_for_both(loops: int, *, base_ns: float, other_ns: float, budget_seconds: float, most: int = MAX_LOOPS) -> int:
     """More calls per sample where the other revision is so much faster that its sample would last less than a millisecond.
 
     Both get them, as long as the budget holds enough of base's samples.
@@ -159,7 +161,7 @@ def loops_for_both(loops: int, *, base_ns: float, other_ns: float, budget_second
     if base_ns <= LARGE_RATIO * other_ns:
         return loops
     while (
-        loops * other_ns < SHORT_NS and 2 * loops * base_ns <= longest_sample_ns(budget_seconds) and loops < MAX_LOOPS
+        loops * other_ns < SHORT_NS and 2 * loops * base_ns <= longest_sample_ns(budget_seconds) and 2 * loops <= most
     ):
         loops *= 2
     return loops

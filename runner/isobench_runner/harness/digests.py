@@ -1,8 +1,10 @@
 """Whether two inputs are the same values, across processes: a digest over plain data, arrays and tensors. Pure but for a clock's limit.
 
-What it does not know it does not guess at: an object of a package's own has no digest, for revisions may lay it out differently.
+What it does not know it does not guess at: an object of a package's own has no digest, for revisions may lay it out differently, nor
+has a path to a file of the process's own, whose name is another one in every process.
 """
 
+import os
 import sys
 import time
 from typing import Any, Optional
@@ -22,12 +24,15 @@ class _Digest:
 
         self._sha256 = sha256
         self._until = time.monotonic() + MAX_SECONDS
+        self._private = [os.environ[name] for name in ("HOME", "TMPDIR") if os.environ.get(name)]
 
     def of(self, value: Any, depth: int = 0) -> bytes:
         if depth > MAX_DEPTH or time.monotonic() > self._until:
             raise _Opaque
         kind = type(value)
         digest = self._sha256(kind.__name__.encode())
+        if kind is str and any(place in value for place in self._private):
+            raise _Opaque
         if kind in _PLAIN:
             digest.update(bytes(value) if kind is bytearray else repr(value).encode("utf-8", "surrogatepass"))
         elif kind in (list, tuple):

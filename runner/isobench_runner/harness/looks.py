@@ -52,6 +52,14 @@ def _look(judged: ranks.Judgement, *, doubtful: bool, wide: bool) -> str:
     return said + ": more rounds will tell {}".format("whether it stays that small" if small else "by how much")
 
 
+def _settle(rounds: List[Dict[str, Any]]) -> None:
+    """Keep what was left out in advance, the earliest first, until no more than a quarter is left out."""
+    for line in rounds:
+        if sum(1 for one in rounds if one["discarded"]) <= MAX_DISCARDED * len(rounds):
+            return
+        line["discarded"] = None
+
+
 def run_rounds(
     session: Session,
     measured: Measured,
@@ -65,6 +73,16 @@ def run_rounds(
         one_round: index to raw line.
         doubts: whether a verdict over these rounds would leave in doubt what it is about: then more of them are measured.
     """
+    _until_settled(session, measured, one_round, doubts)
+    _settle(measured.rounds)
+
+
+def _until_settled(
+    session: Session,
+    measured: Measured,
+    one_round: Callable[[int], Dict[str, Any]],
+    doubts: Optional[Callable[[List[Dict[str, Any]]], bool]],
+) -> None:
     begin = time.monotonic()
     budget = float(session.plan["budget_seconds"])
     delta, floor = _fraction(session.plan, "minimum_effect_percent"), _fraction(session.plan, "floor_percent")
@@ -82,7 +100,7 @@ def run_rounds(
         slowest = max(0.7 * slowest, time.monotonic() - started)
         discarded = sum(1 for one in measured.rounds if one["discarded"])
         line["cause"] = line["discarded"]
-        if line["discarded"] and discarded + 1 > MAX_DISCARDED * (index + 1):
+        if line["discarded"] and discarded + 1 > max(1, MAX_DISCARDED * (index + 1)):
             line["discarded"] = None
         measured.rounds.append(line)
         index += 1

@@ -278,6 +278,8 @@ def _functions(session: Session, run: Dict[str, Any], measured: Measured) -> Non
     )
     run["stopped"] = measured.stopped
     run["plan"]["order"] = "sample" if one_round.frozen.together else "process"
+    if not measured.flushed and run["plan"]["cache"] == "cold":
+        run["plan"]["cache"] = "warm"
     tally.raise_flags(session, measured, frozen)
     run["equivalence"] = checker.equivalence(session, measured, frozen)
 

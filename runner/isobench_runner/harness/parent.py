@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     from .session import Revision, Session
 
 DRIVER = b"libcuda.so"
+MAX_KINDS = 300
 REST_NS = 500_000
 REST_SHARE = 0.01
 """CPU time of a worker that waits for its turn: what it takes to go to sleep and to wake, and one part in a hundred of a long wait."""
 
 
 class Worker:
-    """The parent's end of one worker process."""
+    """The parent's end of one worker process.
+
+    Attributes:
+        stored_kinds: what the result that it stored last is made of, in its words.
+    """
 
     def __init__(self, session: "Session", revision: "Revision", *, hashseed: int, pad: int, cpus: List[int]) -> None:
         self._session, self._revision = session, revision
@@ -45,6 +50,7 @@ class Worker:
         except OSError as error:
             raise Fall("crashed", self.name, "{} cannot be started: {}".format(revision.python, error)) from error
         self.started_ns = self._process.started_ns
+        self.stored_kinds = ""
         self._rested: Optional[Tuple[int, Dict[int, int]]] = None
 
     def __enter__(self) -> "Worker":  # noqa: PYI034 - Self needs 3.11
@@ -238,7 +244,7 @@ class Worker:
             Fall: store_result raised, or left nothing under the name that it was given.
         """
         stored = os.path.join(self._folders["out"], "result")
-        self.ask("store", path=stored)
+        self.stored_kinds = str(self.ask("store", path=stored).get("kinds", ""))[:MAX_KINDS]
         written = sorted(os.listdir(self._folders["out"]))
         if not written:
             raise Fall("raised", self.name, "store_result(result, path) wrote nothing at its path")

@@ -35,7 +35,6 @@ _CLOCKS = (
     "process_time",
     "process_time_ns",
     "thread_time",
-    "sleep",
 )
 LAZY_TYPES = ("Future", "LazyFrame", "Delayed", "LazyTensor", "LazyArray")
 ITERATORS_THAT_HOLD = (io.IOBase, collections.abc.Sequence, collections.abc.Mapping, collections.abc.Set)

@@ -18,7 +18,6 @@ from .sampling import others_held, take_sample
 from .session import Session
 from .tally import Measured
 
-STORED_ROUNDS = 4
 QUEUED_SECONDS = 2.0
 ALONE = ("raised", "crashed", "exit")
 """Ways to fail beside another process that a revision, whose pilot ran alone, may not have alone."""
@@ -171,6 +170,7 @@ def _company(
                     workers[name],
                     seeds=[drawn.seeds[number + 1]],
                     loops=frozen.loops,
+                    ring=frozen.ring,
                     keep=number == drawn.kept,
                     flush=frozen.cache == "cold",
                 )
@@ -217,12 +217,10 @@ def _finish(
     measured.beside.note(worker.name, [*conduct.facts(answer), *standing])
     if isinstance(patched, list):
         measured.patched += [str(one)[:100] for one in patched if one not in measured.patched]
-    if len(measured.results.get(worker.name, [])) < STORED_ROUNDS and _is_power_of_two(index + 1):
-        if frozen.loops > 1:
-            worker.call([session.draw("kept", index).randrange(1 << 31)], keep=True)
+    if is_stored(session, index + 1):
         before = reaping.cpu_ns([worker.pid])
         measured.results.setdefault(worker.name, []).append(worker.store("r{}".format(index)))
-        measured.beside.stored(worker.name, max(0, reaping.cpu_ns([worker.pid]) - before))
+        measured.beside.stored(worker.name, max(0, reaping.cpu_ns([worker.pid]) - before), worker.stored_kinds)
     if session.card is not None and frozen.gpu:
         session.card.owns({worker.pid, *worker.children()})
         if frozen.cache == "cold" and session.card.queues:
@@ -241,8 +239,15 @@ def _queued(session: Session, card: Card, worker: Worker, index: int) -> None:
     card.queues = value is not None
 
 
-def _is_power_of_two(number: int) -> bool:
-    return number & (number - 1) == 0
+def is_stored(session: Session, number: int) -> bool:
+    """Whether the n-th round's results are stored: one of every octave (1, 2 to 3, 4 to 7, ...) is, drawn from the plan's seed.
+
+    Which one is known to no worker; the last pilot round (0) is stored, too, so that its cost is what a round costs.
+    """
+    if number <= 1:
+        return number >= 0
+    octave = 1 << (number.bit_length() - 1)
+    return number == octave + session.draw("stored", octave).randrange(octave)
 
 
 class OneRound:

@@ -10,6 +10,8 @@ from . import calls, gpu, probes
 
 _sleep = time.sleep
 IDLE_SECONDS = 0.005
+COMMAND_NS = 200_000
+"""CPU time that reading a command takes at most."""
 RING = 8
 MAX_RING = 512
 RING_SECONDS = 0.25
@@ -17,25 +19,36 @@ RING_KILOBYTES = 256 << 10
 
 
 class Sampler:
-    """What is kept of a sample from one command of the parent to the next."""
+    """What is kept of a sample from one command of the parent to the next.
+
+    Attributes:
+        flushed: whether the devices' caches were emptied before it, where that was asked for.
+    """
 
     def __init__(self, devices: gpu.Devices) -> None:
         self._devices = devices
+        self.flushed = True
         self._inputs: List[Any] = []
         self._loops = 1
         self._result: Any = None
         self._marks: Optional[gpu.Marks] = None
         self._before = self._after = probes.Counters(0)
-        self._own_ns = 0
+        self._own_ns = self._idle_ns = 0
         self._sample: Dict[str, Any] = {}
 
-    def prepare(self, contract: calls.Contract, seeds: List[int], loops: int, *, flush: bool) -> int:
-        """Make the inputs, a ring of distinct ones where the sample loops, as far as time and memory allow; returns how many."""
+    def prepare(
+        self, contract: calls.Contract, seeds: List[int], loops: int, *, ring: Optional[int], flush: bool
+    ) -> int:
+        """Make the inputs, a ring of distinct ones where the sample loops; returns how many.
+
+        Args:
+            ring: so many, the same for every revision; None: as many as time and memory allow.
+        """
         begin = probes.perf_counter_ns()
         self._inputs = []
         held = probes.peak_kilobytes()
-        for index in range(min(loops, MAX_RING)):
-            if index >= RING and self._enough(begin, held):
+        for index in range(min(loops, ring or MAX_RING)):
+            if ring is None and index >= RING and self._enough(begin, held):
                 break
             self._inputs.append(contract.fresh(seeds[index % len(seeds)] + index))
         self._loops = loops
@@ -44,8 +57,7 @@ class Sampler:
         probes.freeze()
         self._devices.look()
         self._devices.synchronize()
-        if flush:
-            self._devices.flush()
+        self.flushed = not flush or self._devices.flush()
         return len(self._inputs)
 
     @staticmethod
@@ -68,7 +80,7 @@ class Sampler:
                 result = function(inputs[0])
             else:
                 ring = len(inputs)
-                for index in range(loops):
+                for index in range(loops - 1, -1, -1):  # the last result, which may be kept, is of the first input
                     result = function(inputs[index % ring])
             if marks:
                 marks.end()
@@ -89,14 +101,16 @@ class Sampler:
         gpu_ms = self._marks.milliseconds() if self._marks else None
         self._sample = dict(self._after.since(self._before), gpu_ms=gpu_ms)
         self._marks = None
+        self._idle_ns = probes.thread_time_ns()
 
     def after(self) -> Tuple[Dict[str, Any], Any]:
         """What the sample used, with what ran on in the idle moment after it, and its result, which is forgotten here."""
         _sleep(IDLE_SECONDS)
+        idle = max(0, probes.thread_time_ns() - self._idle_ns - COMMAND_NS)  # a signal's handler runs in this thread
         waited = probes.own_wait_ns(self._devices.synchronize)
         now = probes.Counters(probes.process_time_ns())
         own = probes.thread_time_ns() - self._own_ns
-        drain_ns = max(0, now.cpu_ns - self._after.cpu_ns - own) + (waited if self._devices.look() else 0)
+        drain_ns = max(0, now.cpu_ns - self._after.cpu_ns - own) + idle + (waited if self._devices.look() else 0)
         result, self._result = self._result, None
         self._inputs = []
         return dict(self._sample, drain_ns=drain_ns), result

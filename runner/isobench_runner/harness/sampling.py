@@ -28,7 +28,7 @@ class Seen:
         raw: its fields as rounds.jsonl has them; `wait_ns` is still in `wall_ns`.
         knows: whether `wait_ns` can be relied on.
         restless: whether the worker and what is below it worked since its last sample, when it was others' turn; None for the first.
-        repeats: whether calls of a loop share inputs.
+        inputs: how many of them its calls shared. flushed: whether the caches were emptied before it, where that was asked for.
         mismatch: the worker's clock was not believed. impossible: it claimed more time than had passed.
         lazy: a type in the result that does its work later.
     """
@@ -36,23 +36,27 @@ class Seen:
     raw: Dict[str, Any]
     knows: bool
     restless: Optional[bool]
-    repeats: bool
+    inputs: int
+    flushed: bool
     mismatch: bool
     impossible: bool
     lazy: Optional[str]
 
 
-def take_sample(worker: Worker, *, seeds: List[int], loops: int, keep: bool, flush: bool = False) -> Seen:
+def take_sample(
+    worker: Worker, *, seeds: List[int], loops: int, keep: bool, ring: Optional[int] = None, flush: bool = False
+) -> Seen:
     """Time one sample of a worker that is set up.
 
     Args:
+        ring: how many inputs the calls of a loop take turns with; None: as many as time and memory allow.
         flush: empty the caches of the devices before it.
 
     Raises:
         Fall: it did not do its part.
     """
     restless = worker.restless()
-    inputs = worker.ask("prepare", seeds=seeds, loops=loops, flush=flush).get("inputs")
+    prepared = worker.ask("prepare", seeds=seeds, loops=loops, ring=ring, flush=flush)
     delays = reaping.run_delay_ns(worker.pid), reaping.run_delay_ns(os.getpid())
     before = worker.usage()
     passed, answer = worker.go()
@@ -91,7 +95,8 @@ def take_sample(worker: Worker, *, seeds: List[int], loops: int, keep: bool, flu
         raw,
         elsewhere is not None,
         restless,
-        _whole(inputs) < loops,
+        _whole(prepared.get("inputs")),
+        prepared.get("flushed") is True,
         not believed,
         claimed > passed,
         str(lazy)[:100] if lazy else None,

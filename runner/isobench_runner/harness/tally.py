@@ -1,7 +1,8 @@
 """What is counted over all samples of a run, and the flags and checks that it amounts to."""
 
+import math
 from dataclasses import dataclass, field
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from . import conduct
 from .choices import Frozen
@@ -25,7 +26,8 @@ class Measured:
     deferred: Dict[str, int] = field(default_factory=dict)
     rests: Dict[str, List[bool]] = field(default_factory=dict)
     impossible: bool = False
-    repeats: bool = False
+    fewest_inputs: Optional[int] = None
+    flushed: bool = True
     patched: List[str] = field(default_factory=list)
     lazy: List[str] = field(default_factory=list)
     beside: conduct.Conduct = field(default_factory=conduct.Conduct)
@@ -44,7 +46,8 @@ class Measured:
         self.deferred[name] = self.deferred.get(name, 0) + late
         if seen.restless is not None:
             self.rests.setdefault(name, []).append(seen.restless)
-        self.repeats = self.repeats or seen.repeats
+        self.fewest_inputs = seen.inputs if self.fewest_inputs is None else min(self.fewest_inputs, seen.inputs)
+        self.flushed = self.flushed and seen.flushed
         self.impossible = self.impossible or seen.impossible
         if seen.lazy and seen.lazy not in self.lazy:
             self.lazy.append(seen.lazy)
@@ -55,9 +58,23 @@ def drained_too_much(drain_ns: int, wall_ns: int) -> bool:
     return drain_ns > min(DRAIN_CEILING_NS, max(DRAIN_FLOOR_NS, DRAIN_SHARE * wall_ns))
 
 
+def late_workers(deferred: Dict[str, int], samples: Dict[str, int], other: str) -> List[str]:
+    """Revisions that worked on after their samples: after most of them, or the other after more than a tenth of them and surely more
+    than base. Surely is three standard deviations of a fair coin's: whoever leaves work behind by chance leaves it on either side.
+
+    Args:
+        deferred, samples: counts by revision.
+    """
+    found = {name for name, count in deferred.items() if count >= 2 and count > 0.5 * samples[name]}
+    ours, theirs = deferred.get("base", 0), deferred.get(other, 0)
+    if theirs > 0.1 * samples.get(other, 0) and theirs - ours > 3 * math.sqrt(theirs + ours):
+        found.add(other)
+    return sorted(found)
+
+
 def _deferred(session: Session, measured: Measured, *, never_rests: bool) -> None:
     """Work that a revision does where no clock runs, or where another's does."""
-    late = [name for name, count in measured.deferred.items() if count >= 2 and count > 0.5 * measured.samples[name]]
+    late = late_workers(measured.deferred, measured.samples, session.other)
     restless = [name for name, seen in measured.rests.items() if sum(seen) >= 2 and sum(seen) > 0.5 * len(seen)]
     if never_rests:
         words = "processes of both revisions are busy even before the first call, so work that goes on after one cannot be told"
@@ -99,6 +116,8 @@ def raise_flags(session: Session, measured: Measured, frozen: Frozen) -> None:
     if measured.lazy or later:
         session.flag("lazy_result")
     session.check("postponed", later is None, later or "results of both revisions cost the same to look at")
+    kinds = measured.beside.other_kinds(session.other)
+    session.check("result_types", kinds is None, kinds or "results of both revisions are of the same types")
     changed = [
         "{} changed {}".format(name, ", ".join(words)) for name, words in measured.beside.settings.items() if words
     ]

@@ -10,12 +10,13 @@ import os
 import sys
 from typing import Any, Callable, Dict, List, Optional
 
-from . import calls, digests, failures, gpu, mutation, probes
+from . import calls, digests, failures, gpu, kinds, mutation, probes
 from .sampler import Sampler
 
 _read, _write, _exit, _getpid, _dumps, _loads = os.read, os.write, os._exit, os.getpid, json.dumps, json.loads
 MODULE_NAME = "test_generated"
 NO_COUNT = -1
+CHECK_WORDS = 1800
 
 
 class Worker:
@@ -132,6 +133,16 @@ class Worker:
         contract = self._six()
         return {"digests": [digests.digest(contract.fresh(seed)) for seed in seeds]}
 
+    def do_changes(self, *, seed: int) -> Dict[str, Any]:
+        """Whether a call changes its input; None where the input has no digest."""
+        contract = self._six()
+        data = contract.fresh(seed)
+        before = digests.digest(data)
+        if before is None:
+            return {"changes": None}
+        contract.experiment(data)
+        return {"changes": digests.digest(data) != before}
+
     def do_setup(self, *, seed: int, mode: Optional[str]) -> Dict[str, Any]:
         """Run setup once; settles (mode None) or obeys where inputs come from."""
         begin = probes.perf_counter_ns()
@@ -172,9 +183,10 @@ class Worker:
             "gpu": self._devices.look(),
         }
 
-    def do_prepare(self, *, seeds: List[int], loops: int, flush: bool) -> Dict[str, Any]:
+    def do_prepare(self, *, seeds: List[int], loops: int, ring: Optional[int], flush: bool) -> Dict[str, Any]:
         """Make a sample's inputs."""
-        return {"inputs": self._sampler.prepare(self._six(), seeds, loops, flush=flush)}
+        inputs = self._sampler.prepare(self._six(), seeds, loops, ring=ring, flush=flush)
+        return {"inputs": inputs, "flushed": self._sampler.flushed}
 
     def _go(self) -> None:
         try:
@@ -204,7 +216,8 @@ class Worker:
         """Store the kept result by the test's own function."""
         begin = probes.perf_counter_ns()
         self._six().store(self._kept, path)
-        return {"store_ns": probes.perf_counter_ns() - begin, "there": os.path.exists(path)}
+        took = probes.perf_counter_ns() - begin
+        return {"store_ns": took, "there": os.path.exists(path), "kinds": kinds.kinds(self._kept)}
 
     def do_compare(self, *, reference: str, other: Optional[str], mutate: bool) -> Dict[str, Any]:
         """Check a stored result (None: the kept one) against a stored reference, or against that reference mutated."""
@@ -223,9 +236,8 @@ class Worker:
         try:
             difference = contract.differs(ours, theirs)
         except BaseException as error:
-            if not mutate:
-                raise
-            difference = failures.words_of(error)
+            told = failures.describe(error, show=self._show, hide=self._hide)
+            difference = told["words"] if mutate else "the check raised: " + told["traceback"][-CHECK_WORDS:]
         return {"equal": difference is None, "leaves": changed, "words": difference or ""}
 
     def do_patched(self) -> Dict[str, Any]:

@@ -125,7 +125,7 @@ def _failure(
     return Report(reason=reason, data=data, tail=tail)
 
 
-def _unusable(run: dict[str, Any], flags: list[str]) -> tuple[Reason, str] | None:
+def _unusable(run: dict[str, Any], flags: list[str], *, role: str) -> tuple[Reason, str] | None:
     """Why the samples are of no use whatever they say, if they are."""
     for flag in flags:
         if flag in FATAL:
@@ -133,8 +133,15 @@ def _unusable(run: dict[str, Any], flags: list[str]) -> tuple[Reason, str] | Non
             return reason, f"{EXPLANATIONS[reason].meaning} {EXPLANATIONS[reason].remedy}"
     equivalence = _object(run.get("equivalence") or {}, "equivalence")
     if equivalence.get("equal") is False:
-        return Reason.NOT_EQUIVALENT, str(equivalence.get("words", ""))
+        reason = Reason.NOT_DETERMINISTIC if role == "base" else Reason.NOT_EQUIVALENT
+        return reason, str(equivalence.get("words", ""))
     return None
+
+
+def _other_types(run: dict[str, Any]) -> str | None:
+    """How the results' types differ, by a check that a worker's words made."""
+    check = _object(run.get("checks") or {}, "checks").get("result_types")
+    return str(check.get("words"))[:700] if isinstance(check, dict) and check.get("ok") is False else None
 
 
 def _distinct(run: dict[str, Any]) -> bool:
@@ -171,7 +178,7 @@ def conclude(request: MeasureRequest, root: Path, store: Store) -> Report:
     flags = _flags(run)
     found = {**(summary.flags if summary else {}), "floor_elsewhere": elsewhere}
     flags = [flag for flag in FLAGS if flag in flags or found.get(flag)]
-    unusable = _unusable(run, flags)
+    unusable = _unusable(run, flags, role=request.role)
     if unusable is not None:
         return _failure(*unusable, store, run)
     words = incomparable(summary, raw, role=request.role)
@@ -237,6 +244,8 @@ def _result(
                 other=other,
                 flags=flags,
                 isolation=fingerprint["isolation"],
+                unchecked=None if equivalence.get("equal") is True else str(equivalence.get("words", ""))[:500],
+                other_types=_other_types(run),
                 precision_percent=None if request.precision_percent is None else float(request.precision_percent),
             ),
             *sentences.describe_card(card, other=other),

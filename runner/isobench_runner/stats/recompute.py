@@ -114,6 +114,10 @@ def recompute(result: Mapping[str, Any], *, rule: Rule | None = None) -> Recompu
             *_differences(
                 result, {"noise_floor_percent": summary.noise_floor_percent} if result.get("role") == "base" else {}
             ),
+            *_differences(
+                {"samples_ms": result.get("samples_ms")},
+                {"samples_ms": {names[0]: list(summary.base_ms), names[1]: list(summary.other_ms)}},
+            ),
             *_missing_flags(result, summary),
             *_about_card(result, raw, names[1]),
         ]

@@ -60,16 +60,32 @@ def _width(estimate: Estimate) -> float:
 
 
 def describe(
-    summary: Summary, *, role: str, other: str, flags: list[str], isolation: str, precision_percent: float | None = None
+    summary: Summary,
+    *,
+    role: str,
+    other: str,
+    flags: list[str],
+    isolation: str,
+    precision_percent: float | None = None,
+    unchecked: str | None = None,
+    other_types: str | None = None,
 ) -> list[str]:
     """Sentences for the record and the report, the most important first.
 
     Args:
         precision_percent: the half-width that was asked for, where one was.
+        other_types: how types, element types or shapes of the results differ, where they do.
+        unchecked: why nobody knows whether both computed the same; None where it is known.
     """
     sentences = [_headline(summary, role=role, other=other), *_missing(summary), *_wide(summary, precision_percent)]
     if role != "base":
         sentences += [*_start(summary, other), *_unproved(summary), *_cores(summary, other), *_large(summary, other)]
+        if unchecked:
+            sentences.append(f"Whether both computed the same was not established: {unchecked.rstrip('.')}.")
+    if other_types:
+        sentences.append(
+            f"The results are made of other types, and the test's check lets that pass: {other_types}. Less precision is less work."
+        )
     if summary.disturbed:
         whole = summary.discarded + summary.judgement.rounds
         sentences.append(

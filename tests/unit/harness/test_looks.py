@@ -74,6 +74,29 @@ def test_at_most_a_quarter_of_the_rounds_is_left_out(tmp_path: Path, every: int,
     assert all(one["cause"] == "throttled" for one in measured.rounds if one["discarded"])
 
 
+@pytest.mark.parametrize("index", range(8))
+def test_one_disturbed_round_is_left_out_whichever_it_is(tmp_path: Path, index: int) -> None:
+    measured = Measured()
+    looks.run_rounds(
+        session(tmp_path), measured, lambda number: line(number, discarded="heat" if number == index else None)
+    )
+    assert [number for number, one in enumerate(measured.rounds) if one["discarded"]] == [index]
+
+
+@pytest.mark.parametrize(("rounds", "left_out"), [(1, 0), (3, 0), (4, 1)])
+def test_a_budget_of_few_rounds_keeps_those_that_were_disturbed(tmp_path: Path, rounds: int, left_out: int) -> None:
+    def until_the_budget_ends(index: int) -> dict[str, Any]:
+        if index == rounds - 1:
+            time.sleep(0.2)
+        return line(index, discarded="heat" if index == 0 else None)
+
+    measured = Measured()
+    looks.run_rounds(session(tmp_path, budget_seconds=0.1), measured, until_the_budget_ends)
+    assert len(measured.rounds) == rounds
+    assert sum(one["discarded"] is not None for one in measured.rounds) == left_out
+    assert measured.rounds[0]["cause"] == "heat"
+
+
 def test_a_look_tells_what_it_sees_and_why_the_measuring_goes_on(tmp_path: Path) -> None:
     def noisy(index: int) -> dict[str, Any]:
         return line(index, ratio=1.3 + 0.2 * (-1) ** index if index < ranks.LOOKS[0] else 1.3)

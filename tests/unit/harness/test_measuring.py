@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,15 +28,19 @@ from isobench_runner.harness import (
     digests,
     failures,
     gpu,
+    kinds,
     looks,
     mutation,
     oldstyle,
     probes,
+    rounds,
     sampling,
     scripts,
+    session,
     tally,
 )
 from isobench_runner.harness.events import Calls
+from support.prepared import make_plan
 
 HARNESS = Path(calibrate.__file__).parent
 
@@ -197,6 +202,36 @@ def test_equal_inputs_have_equal_digests(one: Any, other: Any, same: bool) -> No
     assert (digests.digest(one) == digests.digest(other)) is same
 
 
+class Refuses:
+    @property
+    def dtype(self) -> None:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (1.0, "float"),
+        ([1, 2, 3], "list of int"),
+        ([], "list"),
+        ((1, "x"), "tuple of int, str"),
+        ({"a": [1.0]}, "dict of 'a': list of float"),
+        ([[[[1]]]], "list of list of list of list"),
+        (np.zeros((2, 3), "float32"), "ndarray of float32 (2, 3)"),
+        (np.float64(1), "float64 of float64 ()"),
+        (Refuses(), "a Refuses that does not tell (RuntimeError)"),
+    ],
+)
+def test_a_result_is_told_by_its_types(value: Any, words: str) -> None:
+    assert kinds.kinds(value) == words
+
+
+def test_a_path_of_the_processs_own_has_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/x/tmp")
+    assert digests.digest(["/x/tmp/a"]) is None
+    assert digests.digest(["/y/tmp/a"]) is not None
+
+
 def test_what_cannot_be_compared_has_no_digest() -> None:
     endless: list[Any] = []
     endless.append(endless)
@@ -235,6 +270,36 @@ def test_a_claim_is_believed_where_the_parents_clock_allows_it(
 )
 def test_work_after_a_sample_counts_from_half_a_millisecond_or_a_percent(drain: int, wall: int, late: bool) -> None:
     assert tally.drained_too_much(drain, wall) is late
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "of", "late"),
+    [
+        (0, 0, 40, []),
+        (0, 8, 40, []),
+        (0, 11, 40, ["head"]),
+        (0, 11, 400, []),
+        (3, 14, 40, []),
+        (3, 20, 40, ["head"]),
+        (30, 30, 40, ["base", "head"]),
+        (0, 2, 3, ["head"]),
+        (0, 1, 1, []),
+    ],
+)
+def test_work_is_left_for_later_by_who_does_it_mostly_or_surely_more_often_than_base(
+    base: int, head: int, of: int, late: list[str]
+) -> None:
+    assert tally.late_workers({"base": base, "head": head}, {"base": of, "head": of}, "head") == late
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_round_of_every_octaveis_stored_and_which_follows_from_the_seed(tmp_path: Path, seed: int) -> None:
+    plan = make_plan({"base": tmp_path, "head": tmp_path}, seed=seed)
+    made = session.Session(plan, b"", str(tmp_path), [], 0.0, [0])
+    stored = [number for number in range(-1, 129) if rounds.is_stored(made, number)]
+    assert [number.bit_length() for number in stored] == list(range(9))[: len(stored)]
+    assert stored[:2] == [0, 1]
+    assert len(stored) in (8, 9)
 
 
 def _line(base: int, head: int, cold: tuple[int, int]) -> dict[str, Any]:

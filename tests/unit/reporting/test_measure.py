@@ -118,6 +118,27 @@ def test_less_than_the_minimum_effect_between_equal_sides_is_noise_and_more_is_a
         assert float(found.data["noiseFloorPercent"]) == pytest.approx(math.expm1(apart) * 100, abs=0.2)
 
 
+def test_base_whose_results_differ_from_its_own_is_not_deterministic(tmp_path: Path) -> None:
+    rounds = make_rounds(rounds=8, ratio=1.0, other="base2")
+    write_out(tmp_path, rounds, equivalence={"equal": False, "words": "1 != 2"})
+    assert report(tmp_path, request("base"))[0].reason is Reason.NOT_DETERMINISTIC
+
+
+def test_results_of_other_types_are_told(tmp_path: Path) -> None:
+    checks = {"result_types": {"ok": False, "words": "base returns a float64, head a float32"}}
+    write_out(tmp_path, make_rounds(rounds=8, ratio=1.5), checks=checks)
+    found, store = report(tmp_path)
+    assert "head a float32. Less precision is less work." in " ".join(store.get_json(found.data["result"])["words"])
+
+
+def test_results_that_nobody_compared_are_said_not_to_have_been(tmp_path: Path) -> None:
+    write_out(tmp_path, make_rounds(rounds=8, ratio=1.5), equivalence={"equal": None, "words": "no check."})
+    found, store = report(tmp_path)
+    assert (
+        "Whether both computed the same was not established: no check." in store.get_json(found.data["result"])["words"]
+    )
+
+
 def test_the_floor_of_the_same_node_raises_the_minimum_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_out(tmp_path, make_rounds(rounds=16, ratio=1.05, noise=0.002))
     monkeypatch.setenv("ISOBENCH_NODE", "n1")

@@ -121,6 +121,12 @@ def test_the_noise_floor_of_base_beside_itself_is_found_again_or_named(tmp_path:
     assert [one.field for one in recompute(result).differences] == ["noise_floor_percent"]
 
 
+def test_samples_that_are_not_those_of_the_rounds_are_named(tmp_path: Path) -> None:
+    result = written(tmp_path, make_rounds(rounds=8, ratio=1.5))
+    result["samples_ms"]["head"][3] *= 0.9
+    assert [one.field for one in recompute(result).differences] == ["samples_ms"]
+
+
 def test_a_clock_ratio_that_was_written_over_is_named(tmp_path: Path) -> None:
     result = written(tmp_path, gpu_rounds())
     result["gpu"] = {"clock_ratio": 1.0, "degraded": True}

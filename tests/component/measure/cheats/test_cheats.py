@@ -165,6 +165,20 @@ CHEATS: dict[str, tuple[str, str]] = {
         "DeferredWork",
         instead("if os.fork() == 0:\n    burn(2000000)\n    os._exit(0)\nreturn answer(n)", top="import os\n"),
     ),
+    "leaves work to a signal": (
+        "DeferredWork",
+        instead(
+            "signal.setitimer(signal.ITIMER_REAL, 0.002)\nburn(2000)\nreturn answer(n)",
+            top="import signal\nsignal.signal(signal.SIGALRM, lambda *_: burn(100000))\n",
+        ),
+    ),
+    "leaves work to a thread now and then": (
+        "DeferredWork",
+        instead(
+            "if LEAVES:\n    threading.Thread(target=burn, args=(400000,)).start()\nelse:\n    burn()\nreturn answer(n)",
+            top="import os, threading\nLEAVES = os.urandom(1)[0] < 115\n",
+        ),
+    ),
     "works while base is timed": (
         "DeferredWork",
         instead(
@@ -217,6 +231,7 @@ TWINS = {
     "reads clocks": "begin = clock(), time.monotonic(), time.time()\nburn()\nreturn answer(n) if clock() >= begin[0] else None",
     "uses timeit": "timeit.timeit(burn, number=1)\nreturn answer(n)",
     "waits for its thread": "t = threading.Thread(target=burn)\nt.start()\nt.join()\nreturn answer(n)",
+    "waits for its signal": "signal.signal(signal.SIGUSR1, lambda *_: burn())\nsignal.raise_signal(signal.SIGUSR1)\nreturn answer(n)",
     "waits for its child": "pid = os.fork()\nif pid == 0:\n    burn()\n    os._exit(0)\nos.waitpid(pid, 0)\nreturn answer(n)",
     "consumes its generator": "return list(one for _ in map(burn, [6000]) for one in answer(n))",
     "returns a list of its own kind": "burn()\nreturn Now(answer(n))",
@@ -231,7 +246,7 @@ TWINS = {
 
 def all_of(bodies: list[str]) -> str:
     """A package whose `work` does each of these in turn, a tenth of the usual work each."""
-    top = "import gc, os, sys, threading, time, timeit\nfrom time import perf_counter as clock\nclass Now(list): pass\n"
+    top = "import gc, os, signal, sys, threading, time, timeit\nfrom time import perf_counter as clock\nclass Now(list): pass\n"
     functions = "".join(function(f"work{number}", body) for number, body in enumerate(bodies))
     calls = ", ".join(f"work{number}(n)" for number in range(len(bodies)))
     return f"{top}\n{WORK.replace('60000', '6000')}{functions}{function('work', f'return [{calls}]')}"
