@@ -139,15 +139,16 @@ def _wide(summary: Summary, wanted: float | None) -> list[str]:
     seen, rounds = summary.half_width_percent, summary.judgement.rounds
     if not wanted or seen is None or seen <= wanted:
         return []
-    more = more_rounds(max(rounds + 1, math.ceil(rounds * (seen / wanted) ** 2)))
+    needed = max(rounds + 1, math.ceil(rounds * (seen / wanted) ** 2))
+    more = more_rounds(needed, instead="raise measurement.precisionPercent")
     return [f"The interval reaches {seen:.2g} % to either side, and {wanted:g} % was asked for: {more}."]
 
 
-def more_rounds(needed: int) -> str:
+def more_rounds(needed: int, *, instead: str = "raise measurement.minimumEffectPercent") -> str:
     """What to do for so many rounds, or where there is no getting so many."""
     if needed <= LOOKS[-1]:
         return "raise measurement.budgetSeconds or measure on a quieter node"
-    return f"a Job takes {LOOKS[-1]} at most, so measure on a quieter node, give a call more work, or raise measurement.minimumEffectPercent"
+    return f"a Job takes {LOOKS[-1]} at most, so measure on a quieter node, give a call more work, or {instead}"
 
 
 def _start(summary: Summary, other: str) -> list[str]:

@@ -69,7 +69,10 @@ def test_the_verdict_comes_from_the_raw_samples(tmp_path: Path, ratio: float, no
         ("0", ""),
         ("2", ""),
         ("1", "% to either side, and 1 % was asked for: raise measurement.budgetSeconds"),
-        ("0.1", "% to either side, and 0.1 % was asked for: a Job takes 128 at most"),
+        (
+            "0.1",
+            "% to either side, and 0.1 % was asked for: a Job takes 128 at most, so measure on a quieter node, give a call more work, or raise measurement.precisionPercent",
+        ),
     ],
 )
 def test_an_interval_wider_than_was_asked_for_says_what_would_narrow_it(
