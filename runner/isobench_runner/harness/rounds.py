@@ -202,7 +202,9 @@ def _ready(worker: Worker, frozen: Frozen, seed: int, raw: Raw) -> None:
         wait_ns = 0
         if elsewhere is not None:
             said = calls.wait_ns[0]
-            wait_ns = others_held(wall_ns, wall_ns, said=said, waited=waited, parent_waited=0, elsewhere=elsewhere)
+            wait_ns = others_held(
+                wall_ns, wall_ns, said=said, waited=waited, parent_waited=0, elsewhere=elsewhere, ran=calls.cpu_ns[0]
+            )
         raw.cold_known = raw.cold_known and elsewhere is not None
         raw.cold[worker.name] = {"wall_ns": wall_ns, "cpu_ns": calls.cpu_ns[0], "wait_ns": wait_ns}
 

@@ -17,6 +17,8 @@ from .parent import Worker
 
 SLACK_NS = 500_000
 SLACK_SHARE = 0.01
+READING_NS = 20_000
+"""CPU time of reading the counters around a sample's clock: 8 µs seen."""
 COUNTERS = ("cpu_ns", "minflt", "majflt", "nvcsw", "nivcsw", "wait_ns", "threads_before", "threads_after", "drain_ns")
 
 
@@ -73,12 +75,13 @@ def take_sample(
     believed = plausible(passed, claimed, waited + parent_waited)
     raw: Dict[str, Any] = {name: _whole(numbers.get(name)) for name in COUNTERS}
     raw["drain_ns"] += children_later
+    ran = raw["cpu_ns"]
     raw["cpu_ns"] += reaping.used_since(before.cpu, {pid: used for pid, used in now.cpu.items() if pid != worker.pid})
     elsewhere = now.elsewhere_since(before)
     said, raw["wait_ns"] = raw["wait_ns"], 0
     if believed and elsewhere is not None:
         raw["wait_ns"] = others_held(
-            claimed, passed, said=said, waited=waited, parent_waited=parent_waited, elsewhere=elsewhere
+            claimed, passed, said=said, waited=waited, parent_waited=parent_waited, elsewhere=elsewhere, ran=ran
         )
     gpu_ms = numbers.get("gpu_ms")
     raw.update(
@@ -108,20 +111,25 @@ def plausible(passed: int, claimed: int, waited: int) -> bool:
     return claimed > 0 and 0 <= passed - claimed <= max(SLACK_NS, int(passed * SLACK_SHARE)) + waited
 
 
-def others_held(claimed: int, passed: int, *, said: int, waited: int, parent_waited: int, elsewhere: int) -> int:
+def others_held(
+    claimed: int, passed: int, *, said: int, waited: int, parent_waited: int, elsewhere: int, ran: int
+) -> int:
     """How much of a sample's time was a wait for a CPU that others held (all ns).
 
     The worker says how long its thread waited inside of the clock. It is believed up to what the kernel counts for that thread,
     without what must have been before or after: a gap between both clocks that neither slack nor the parent's own wait explains.
-    What ran of the worker's own meanwhile comes off: whoever waits for his helpers waits for himself.
+    What ran of the worker's own meanwhile comes off: whoever waits for his helpers waits for himself. And no sample waited for longer
+    than it did not run: a wait just before or after the clock would else come off, too.
 
     Args:
         claimed, passed: the sample's time by the worker's clock and by the parent's.
         said: that the worker's first thread waited. waited: the kernel's count of it, from the parent's word to the answer.
         elsewhere: CPU time of the worker's other threads and of everything below it.
+        ran: CPU time that the worker says its process took, with what reading counters costs.
     """
     outside = max(0, passed - claimed - SLACK_NS - parent_waited)
-    return max(0, min(said, waited - outside, claimed - 1) - elsewhere)
+    idle = claimed - max(0, ran - elsewhere) + READING_NS
+    return max(0, min(said, waited - outside, claimed - 1, idle) - elsewhere)
 
 
 def _whole(value: Any) -> int:

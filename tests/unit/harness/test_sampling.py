@@ -28,10 +28,26 @@ def test_a_wait_counts_as_others_where_the_kernel_saw_it_and_nothing_of_its_own_
     claimed: int, passed: int, said: int, waited: int, elsewhere: int, taken: int
 ) -> None:
     found = others_held(
-        claimed * MS, passed * MS, said=said * MS, waited=waited * MS, parent_waited=MS // 2, elsewhere=elsewhere * MS
+        claimed * MS,
+        passed * MS,
+        said=said * MS,
+        waited=waited * MS,
+        parent_waited=MS // 2,
+        elsewhere=elsewhere * MS,
+        ran=0,
     )
     assert round(found / MS) == taken
     assert found < claimed * MS
+
+
+@pytest.mark.parametrize(
+    ("ran", "elsewhere", "taken"), [(10, 0, 5), (12, 0, 3), (15, 0, 0), (40, 0, 0), (12, 2, 3), (0, 0, 5)]
+)
+def test_nothing_waited_for_longer_than_it_did_not_run(ran: int, elsewhere: int, taken: int) -> None:
+    found = others_held(
+        15 * MS, 15 * MS, said=5 * MS, waited=5 * MS, parent_waited=0, elsewhere=elsewhere * MS, ran=ran * MS
+    )
+    assert round(found / MS) == taken
 
 
 @pytest.mark.parametrize(
