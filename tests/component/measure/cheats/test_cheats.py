@@ -172,13 +172,6 @@ CHEATS: dict[str, tuple[str, str]] = {
             top="import signal\nsignal.signal(signal.SIGALRM, lambda *_: burn(100000))\n",
         ),
     ),
-    "leaves work to a thread now and then": (
-        "DeferredWork",
-        instead(
-            "if LEAVES:\n    threading.Thread(target=burn, args=(400000,)).start()\nelse:\n    burn()\nreturn answer(n)",
-            top="import os, threading\nLEAVES = os.urandom(1)[0] < 115\n",
-        ),
-    ),
     "works while base is timed": (
         "DeferredWork",
         instead(
@@ -225,6 +218,15 @@ def test_a_cheat_is_called_by_its_name(tmp_path: Path, name: str) -> None:
     caught, cheat = CHEATS[name]
     played = play(tmp_path, cheat, budget_seconds=3 if caught == "DeferredWork" else ONE_ROUND)
     assert caught in played.names, played.why
+
+
+def test_work_left_behind_by_fewer_than_half_of_the_processes_is_called_by_its_name(tmp_path: Path) -> None:
+    leaves = (
+        "if LEAVES:\n    threading.Thread(target=burn, args=(400000,)).start()\nelse:\n    burn()\nreturn answer(n)"
+    )
+    cheat = instead(leaves, top="import os, threading\nLEAVES = os.urandom(1)[0] < 115\n")
+    played = play(tmp_path, cheat, budget_seconds=10, precision_percent="0")
+    assert "DeferredWork" in played.names, played.why
 
 
 TWINS = {
